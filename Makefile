@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint browser clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.player: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	touch $@ $(VENV)/.player
+
+demo: $(VENV)/.player
+	$(BIN)/facepuppet demo --out demo.mp4
+
+test: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+browser: $(VENV)/.dev
+	$(BIN)/python -m pytest -m browser
+
+clean:
+	rm -rf $(VENV) build *.egg-info demo.mp4

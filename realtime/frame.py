@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""What travels along the line and who handles it. Knows no implementation of any of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face.motion import Motion
+
+Image = NDArray[np.uint8]  # (H, W, 3) uint8 RGB, C-contiguous
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture and the instant it was captured; a step that changes the picture keeps the instant."""
+
+    image: Image
+    captured_s: float  # time.perf_counter() when the driver handed the picture over; video files: see `media_s`
+    index: int  # counts up from 0 at the source, gaps where the source itself dropped
+    media_s: float | None = None  # presentation time in the file, seconds from its start; None for live sources
+
+
+class Source(Protocol):
+    """Iterates frames until the device or file ends; closes what it opened on exit.
+
+    `live` sources never block longer than `timeout_s` for a frame and drop what nobody fetched in time.
+    """
+
+    live: bool
+    fps: float  # nominal for files, measured over the last second for cameras
+
+    def __iter__(self) -> Iterator[Frame]: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+class Tracker(Protocol):
+    """Image to motion; never None: without a face it eases to neutral and idles with confidence 0."""
+
+    def __call__(self, frame: Frame) -> Motion: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+class Puppet(Protocol):
+    """Motion to image, opened with one portrait."""
+
+    size: tuple[int, int]  # width, height of every image it returns
+
+    def __call__(self, motion: Motion) -> Image: ...
+
+
+class Sink(Protocol):
+    """Takes frames of any size; letterboxes or crops to its own. Raises SinkUnavailable when it cannot go on."""
+
+    def __call__(self, frame: Frame) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exc_info: object) -> None: ...
