@@ -17,7 +17,8 @@ def rotation_matrix(yaw: float, pitch: float, roll: float) -> Floats:
     about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
     about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
-    return np.asarray(about_z @ about_y @ about_x, dtype=np.float32)
+    matrix: Floats = (about_z @ about_y @ about_x).astype(np.float32)
+    return matrix
 
 
 def euler_angles(rotation: NDArray[np.floating]) -> Floats:
@@ -25,7 +26,8 @@ def euler_angles(rotation: NDArray[np.floating]) -> Floats:
     yaw = np.arcsin(np.clip(rotation[2, 0], -1.0, 1.0))  # R[2,0] = -sin(about_y) = sin(yaw)
     pitch = -np.arctan2(rotation[2, 1], rotation[2, 2])
     roll = np.arctan2(rotation[1, 0], rotation[0, 0])
-    return np.rad2deg(np.array([yaw, pitch, roll])).astype(np.float32)
+    angles: Floats = np.rad2deg(np.array([yaw, pitch, roll])).astype(np.float32)
+    return angles
 
 
 def similarity_fit(

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: MIT
+"""From a driver's motion to a portrait's: what of it is expression, pose, lids and gaze. Knows no picture.
+
+Offsets travel in the face model's frame, so the driver's head pose drops out and faces of other sizes fit. Lids and lips
+are contacts: they are transferred as openness, because an offset that just closes one person's eye leaves another's ajar.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face.face_model import (
+    LEFT_EYE_LOWER,
+    LEFT_EYE_UPPER,
+    LEFT_IRIS,
+    LIPS_INNER_LOWER,
+    LIPS_INNER_UPPER,
+    RIGHT_EYE_LOWER,
+    RIGHT_EYE_UPPER,
+    RIGHT_IRIS,
+    SURFACE,
+    FaceModel,
+)
+from face.motion import Motion
+from face.pose import euler_angles, rotation_matrix
+from face.rig import PIVOT
+
+Floats = NDArray[np.float32]
+
+# Skin that follows a lid margin, index by index of the seven inner lid points, and by which share.
+RIGHT_LID_FOLD = ((247, 30, 29, 27, 28, 56, 190), (225, 225, 224, 223, 222, 221, 221))
+LEFT_LID_FOLD = ((467, 260, 259, 257, 258, 286, 414), (445, 445, 444, 443, 442, 441, 441))
+FOLD_SHARES = (0.42, 0.10)
+SHUT_RATIO = 0.08  # a tracked eye that is shut still measures about this share of its open height
+LOWER_LID_SHARE = 0.12  # of the way to closing that the lower lid comes up
+YAW_LIMIT, PITCH_LIMIT = 34.0, 26.0  # degrees in the photo's frame, approached softly
+SHIFT_LIMIT = 0.55  # outer eye distances
+
+
+@dataclass(frozen=True, slots=True)
+class RigPose:
+    """What a HeadRig and the eye and mouth painters need for one picture."""
+
+    offsets: Floats  # (468, 3) expression in the model's frame
+    turn: Floats  # (3, 3)
+    shift: Floats  # (2,) outer eye distances
+    zoom: float
+    openness: tuple[float, float]  # right, left eye; 0 shut, 1 as in the photo, may exceed 1
+    gaze: Floats  # (2,) shift of the irises in outer eye distances, x right, y down
+    jaw: float  # chin drop against rest, outer eye distances
+    jaw_shift: float  # sideways
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A driver's landmarks in the model's frame."""
+
+    shape: Floats
+    rotation: Floats
+    scale: float
+    pivot: Floats  # (2,) pixels
+    eyes: tuple[float, float]  # openness as share of the eye's width
+
+
+class Retargeter:
+    """Carries drivers' motions over to one portrait; remembers the reading of the neutral it saw last."""
+
+    def __init__(self, model: FaceModel, face_shape: Floats, rotation: Floats) -> None:
+        self._model = model
+        self._portrait = face_shape  # (478, 3)
+        self._rotation = rotation
+        self._neutral: Motion | None = None
+        self._neutral_reading: _Reading | None = None
+
+    def __call__(self, motion: Motion) -> RigPose:
+        now = self._read(motion)
+        rest = self._rest_of(motion)
+        offsets = now.shape[:SURFACE] - rest.shape[:SURFACE]
+        relative = now.rotation @ rest.rotation.T
+        shift = (now.pivot - rest.pivot) / rest.scale
+        right, left = (_openness(eye, open_eye) for eye, open_eye in zip(now.eyes, rest.eyes, strict=True))
+        offsets = self._lids(offsets, right, left)
+        offsets = self._lips(offsets)
+        gaze = self._gaze(now, rest, min(1.0, (left + right) / 2))
+        return RigPose(
+            offsets=offsets,
+            turn=self._limited(relative),
+            shift=(SHIFT_LIMIT * np.tanh(shift / SHIFT_LIMIT)).astype(np.float32),
+            zoom=float(np.clip(now.scale / rest.scale, 0.75, 1.35)),
+            openness=(right, left),
+            gaze=gaze,
+            jaw=float(offsets[152, 1]),
+            jaw_shift=float(offsets[152, 0]),
+        )
+
+    def _read(self, motion: Motion) -> _Reading:
+        shape, rotation, scale, translation = self._model.unpose(motion.landmarks)
+        pivot = (scale * rotation @ PIVOT + translation)[:2]
+        eyes = (
+            _eye_ratio(shape, RIGHT_EYE_UPPER, RIGHT_EYE_LOWER),
+            _eye_ratio(shape, LEFT_EYE_UPPER, LEFT_EYE_LOWER),
+        )
+        return _Reading(shape, rotation, scale, np.asarray(pivot, np.float32), eyes)
+
+    def _rest_of(self, motion: Motion) -> _Reading:
+        if (
+            motion.neutral is None
+        ):  # absolute: the portrait's own face is the rest, in the middle of the picture
+            width, height = motion.image_size
+            eyes = (
+                _eye_ratio(self._portrait, RIGHT_EYE_UPPER, RIGHT_EYE_LOWER),
+                _eye_ratio(self._portrait, LEFT_EYE_UPPER, LEFT_EYE_LOWER),
+            )
+            centre = np.array([width / 2, height / 2], np.float32)
+            scale = self._read(motion).scale
+            return _Reading(self._portrait, self._rotation, scale, centre, eyes)
+        if motion.neutral is not self._neutral or self._neutral_reading is None:
+            self._neutral, self._neutral_reading = motion.neutral, self._read(motion.neutral)
+        return self._neutral_reading
+
+    def _limited(self, relative: Floats) -> Floats:
+        """The turn (3, 3) whose result on the portrait stays within what a photo can show."""
+        yaw, pitch, roll = euler_angles(relative @ self._rotation)
+        soft = lambda angle, limit: float(limit * np.tanh(angle / limit)) if abs(angle) > 1 else float(angle)  # noqa: E731
+        limited = rotation_matrix(soft(yaw, YAW_LIMIT), soft(pitch, PITCH_LIMIT), float(roll))
+        own = euler_angles(self._rotation)
+        limited_own = rotation_matrix(soft(own[0], YAW_LIMIT), soft(own[1], PITCH_LIMIT), float(own[2]))
+        return np.asarray(limited @ limited_own.T, np.float32)  # exactly identity at rest
+
+    def _lids(self, offsets: Floats, right: float, left: float) -> Floats:
+        offsets = offsets.copy()
+        for upper, lower, folds, openness in (
+            (RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_LID_FOLD, right),
+            (LEFT_EYE_UPPER, LEFT_EYE_LOWER, LEFT_LID_FOLD, left),
+        ):
+            up, low = list(upper[1:-1]), list(lower[1:-1])
+            opening = self._portrait[up] - self._portrait[low]  # (7, 3), pointing up
+            corner = (offsets[upper[0]] + offsets[upper[-1]]) / 2
+            closing = 1 - min(openness, 1.0)
+            raised = corner + opening * LOWER_LID_SHARE * closing
+            offsets[low] = raised
+            margin = (
+                self._portrait[low] + raised + opening * (openness - LOWER_LID_SHARE * closing * openness)
+            )
+            before = offsets[up].copy()
+            offsets[up] = margin - self._portrait[up]
+            for fold, share in zip(folds, FOLD_SHARES, strict=True):
+                offsets[list(fold)] += (offsets[up] - before) * share * (0 if openness > 1 else 1)
+        return offsets
+
+    def _lips(self, offsets: Floats) -> Floats:
+        """Lips that would pass through one another meet in the middle."""
+        up, low = list(LIPS_INNER_UPPER[1:-1]), list(LIPS_INNER_LOWER[1:-1])
+        gap = (self._portrait[low, 1] + offsets[low, 1]) - (self._portrait[up, 1] + offsets[up, 1])
+        crossed = np.minimum(gap, 0) / 2
+        offsets[up, 1] += crossed
+        offsets[low, 1] -= crossed
+        return offsets
+
+    @staticmethod
+    def _gaze(now: _Reading, rest: _Reading, openness: float) -> Floats:
+        def iris(reading: _Reading) -> Floats:
+            right = reading.shape[RIGHT_IRIS[0]] - (reading.shape[33] + reading.shape[133]) / 2
+            left = reading.shape[LEFT_IRIS[0]] - (reading.shape[263] + reading.shape[362]) / 2
+            return np.asarray((right + left)[:2] / 2)
+
+        shift = iris(now) - iris(rest)
+        trusted = np.clip((openness - 0.3) / 0.4, 0, 1)  # a shut eye's iris is a guess of the tracker's
+        return np.asarray(np.clip(shift * trusted, -0.09, 0.09), np.float32)
+
+
+def _eye_ratio(shape: Floats, upper: tuple[int, ...], lower: tuple[int, ...]) -> float:
+    """Mean height of the middle of the eye over its width."""
+    height = np.linalg.norm(shape[list(upper[3:6]), :2] - shape[list(lower[3:6]), :2], axis=1).mean()
+    return float(height / np.linalg.norm(shape[upper[0], :2] - shape[upper[-1], :2]))
+
+
+def _openness(ratio: float, rest_ratio: float) -> float:
+    """0 shut, 1 as at rest, up to 1.35 wide."""
+    return float(np.clip((ratio / max(rest_ratio, 1e-3) - SHUT_RATIO) / (1 - SHUT_RATIO), 0.0, 1.35))

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""Motion to image. Knows no camera, no tracker and no sink."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from face.errors import WrongUse
+from face.eyes import build_eyeballs, paint_eye
+from face.face_model import face_model
+from face.matte import background_plate, foreground
+from face.motion import Motion
+from face.mouth import build_mouth, paint_mouth
+from face.raster import composite, rasterise
+from face.retarget import Retargeter
+from face.rig import LEFT_EYE, build_rig
+from realtime.frame import Image, Puppet
+from realtime.portrait import Portrait, open_portrait
+
+DEFAULT_LONGEST_PX = 512
+
+
+class MeshPuppet:
+    """The portrait's own tracked 3D mesh, re-posed and deformed by the driver's motion; needs no training.
+
+    A call takes a few milliseconds at 512 px, allocates nothing of the picture's size but the result, and is not
+    thread-safe.
+    """
+
+    def __init__(self, portrait: Portrait) -> None:
+        height, width = portrait.image.shape[:2]
+        self.size = (width, height)
+        model = face_model()
+        self._rig = build_rig(portrait.landmarks, self.size, model)
+        self._retarget = Retargeter(model, self._rig.face_shape, self._rig.rotation)
+        self._background = background_plate(portrait.image, portrait.alpha)
+        self._texture = foreground(portrait.image, portrait.alpha)
+        self._texture_points = np.ascontiguousarray(self._rig.rest[:, :2])
+        self._eyeballs = build_eyeballs(portrait.image, self._rig)
+        white = np.mean([np.percentile(e.white.reshape(-1, 3), 70, axis=0) for e in self._eyeballs], axis=0)
+        self._mouth = build_mouth(portrait.image, self._rig, white.astype(np.float32))
+        self._map_u = np.zeros((height, width), np.float32)
+        self._map_v = np.zeros((height, width), np.float32)
+        self._depth = np.zeros((height, width), np.float32)
+        self._labels = np.zeros((height, width), np.uint8)
+
+    def __call__(self, motion: Motion) -> Image:
+        """(H, W, 3) uint8 RGB, a new array the caller owns."""
+        rig = self._rig
+        pose = self._retarget(motion)
+        points = rig.pose(pose.offsets, pose.turn, pose.shift, pose.zoom)
+        rasterise(
+            points,
+            self._texture_points,
+            rig.triangles,
+            rig.labels,
+            self._map_u,
+            self._map_v,
+            self._depth,
+            self._labels,
+        )
+        out = np.empty((self.size[1], self.size[0], 3), np.uint8)
+        composite(self._texture, self._background, self._map_u, self._map_v, self._labels, out)
+        for eyeball in self._eyeballs:
+            openness = pose.openness[1 if eyeball.label == LEFT_EYE else 0]
+            patch = eyeball.patch(pose.gaze * rig.scale)
+            outer, inner = eyeball.corners
+            corners = rig.face_shape[[outer, inner]]
+            frame = np.stack([corners[0], corners[1], corners.mean(0) + [0, 0.1, 0]]).astype(np.float32)
+            still = rig.place(frame, np.eye(3, dtype=np.float32), np.zeros(2, np.float32), 1.0)[:, :2]
+            moved = rig.place(frame, pose.turn, pose.shift, pose.zoom)[:, :2]
+            affine = cv2.getAffineTransform(
+                (still - eyeball.origin).astype(np.float32), moved.astype(np.float32)
+            )
+            paint_eye(out, self._labels, eyeball, patch, affine, max(0.0, 1 - openness))
+        paint_mouth(
+            out, self._labels, self._mouth, rig, pose.turn, pose.shift, pose.zoom,
+            np.array([pose.jaw_shift, pose.jaw], np.float32),
+        )  # fmt: skip
+        return out
+
+
+def open_mesh(photo: Path | str | Image, *, longest: int = DEFAULT_LONGEST_PX) -> Puppet:
+    """The training-free puppet of a portrait photo."""
+    return MeshPuppet(open_portrait(photo, longest=longest))
+
+
+PUPPETS: dict[str, Callable[..., Puppet]] = {"mesh": open_mesh}
+
+
+def open_puppet(method: str, photo: Path | str | Image, *, longest: int = DEFAULT_LONGEST_PX) -> Puppet:
+    """A puppet of `photo` by a method's name; pictures come out with their longer side at most `longest` pixels.
+
+    Raises WrongUse for an unknown method, BadImage or BadPortrait for a photo that cannot be used.
+    """
+    if method not in PUPPETS:
+        raise WrongUse(f"method {method!r} is not known, expected one of: {', '.join(PUPPETS)}")
+    return PUPPETS[method](photo, longest=longest)
