@@ -35,6 +35,7 @@ class Eyeball:
     white: Floats  # (h, w, 3) without the iris, 0..255
     iris: Floats  # (h, w, 3) colour where iris_alpha > 0
     iris_alpha: Floats  # (h, w)
+    tint: Floats  # (3,) what white looks like in this light
 
     def patch(self, gaze_px: Floats) -> Floats:
         """(h, w, 3) the eyeball looking aside by `gaze_px` (2,) pixels."""
@@ -94,7 +95,7 @@ def _build(
 
     iris = _whole_iris(patch, inner * (distance < 1.05 * radius), distance, radius)
     alpha = np.clip((1.08 * radius - distance) / max(1.2, 0.14 * radius) + 0.3, 0, 1).astype(np.float32)
-    return Eyeball(label, (upper[0], upper[-1]), low.astype(np.float32), white, iris, alpha)
+    return Eyeball(label, (upper[0], upper[-1]), low.astype(np.float32), white, iris, alpha, tint)
 
 
 def _polygon(points: NDArray[np.floating], shape: tuple[int, ...]) -> Floats:

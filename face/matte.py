@@ -49,15 +49,33 @@ def fill(image: Floats, known: Floats) -> Floats:
 
 
 def background_plate(image: Bytes, alpha: Floats) -> Bytes:
-    """(H, W, 3) uint8 picture without the person: the surroundings continued inwards, with the photo's own grain."""
+    """(H, W, 3) uint8 picture without the person: the surroundings mirrored inwards at the outline, where a turning head
+    uncovers them, and continued smoothly further in.
+    """
     reach = max(3, round(0.012 * max(image.shape[:2]))) | 1
-    person = cv2.dilate((alpha > 0.02).astype(np.float32), np.ones((reach, reach), np.uint8))
-    smooth = fill(image.astype(np.float32), 1 - person)
-    detail = image.astype(np.float32) - cv2.GaussianBlur(image.astype(np.float32), (0, 0), 2)
-    grain = float(np.median(np.abs(detail[person == 0]))) if (person == 0).any() else 0.0
-    noise = np.random.default_rng(0).normal(0, 1.48 * grain, image.shape[:2]).astype(np.float32)[..., None]
-    soft = cv2.GaussianBlur(person, (0, 0), reach / 2)[..., None]
-    plate = image * (1 - soft) + (smooth + noise) * soft
+    person = cv2.dilate((alpha > 0.02).astype(np.uint8), np.ones((reach, reach), np.uint8))
+    if person.all():
+        return image.copy()
+    smooth = fill(image.astype(np.float32), 1 - person.astype(np.float32))
+    depth, nearest = cv2.distanceTransformWithLabels(person, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    ys, xs = np.nonzero(person == 0)
+    outside = np.zeros((int(nearest.max()) + 1, 2), np.float32)
+    outside[nearest[ys, xs]] = np.column_stack([xs, ys])
+    edge = outside[nearest]  # (H, W, 2) the outline's pixel nearest to each
+    grid = np.stack(np.meshgrid(np.arange(image.shape[1]), np.arange(image.shape[0])), axis=-1).astype(
+        np.float32
+    )
+    mirrored_at = cv2.GaussianBlur(
+        2 * edge - grid, (0, 0), reach / 4
+    )  # neighbours of different outline pixels blend
+    remap = lambda x: cv2.remap(  # noqa: E731
+        x, mirrored_at[..., 0], mirrored_at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+    mirrored = remap(image.astype(np.float32))
+    clean = 1 - remap(person.astype(np.float32))
+    trust = clean * np.clip(1.6 - depth / (0.10 * max(image.shape[:2])), 0, 1)
+    trust = cv2.GaussianBlur(trust, (0, 0), reach / 4)[..., None] * (person > 0)[..., None]
+    plate = np.where((person > 0)[..., None], smooth + (mirrored - smooth) * trust, image)
     return np.clip(plate + 0.5, 0, 255).astype(np.uint8)
 
 

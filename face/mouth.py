@@ -26,6 +26,10 @@ HALF_WIDTH, HALF_HEIGHT = 0.42, 0.34  # of the painted pictures
 BEHIND_LIPS = 0.07  # depth of the teeth
 OPEN_AT_REST = 0.02  # a photo whose lips are this far apart shows its own teeth
 FRAME = np.array([[0, 0, 0], [0.2, 0, 0], [0, 0.2, 0]], np.float32)  # a corner and two axes
+UPPER_SHOWN = 0.03  # of the upper teeth below the lip line when the upper lip is at rest
+LOWER_FRAME = np.array(
+    [0, 0.012, 0.02], np.float32
+)  # lower teeth at rest against the upper: behind their edge
 JAW_SHARE = 0.9  # of the chin's drop that the lower teeth follow
 
 
@@ -46,8 +50,9 @@ def build_mouth(image: Bytes, rig: HeadRig, white: Floats) -> Mouth:
     """Mouth of the photo (H, W, 3); `white` (3,) is what white looks like in its light (the eye's white)."""
     upper, lower = rig.face_shape[list(LIPS_INNER_UPPER)], rig.face_shape[list(LIPS_INNER_LOWER)]
     gap = float((lower[:, 1] - upper[:, 1])[3:8].mean())
-    middle = upper[5] if gap < OPEN_AT_REST else upper[5] + (lower[5] - upper[5]) * 0.55
-    centre = np.array([(upper[0, 0] + upper[-1, 0]) / 2, middle[1], upper[5, 2] + BEHIND_LIPS], np.float32)
+    # biting edge of the upper teeth: just below closed lips; parted lips hide it behind the lower one
+    edge = upper[5, 1] + UPPER_SHOWN if gap < OPEN_AT_REST else min(lower[5, 1] + 0.015, upper[5, 1] + 0.11)
+    centre = np.array([(upper[0, 0] + upper[-1, 0]) / 2, edge, upper[5, 2] + BEHIND_LIPS], np.float32)
     photo, origin = _photo_teeth(image, rig, gap)
     lips = _lip_colour(image, rig)
     tooth = _tooth_colour(photo, white)
@@ -85,7 +90,7 @@ def paint_mouth(
     mask = seen[top:bottom, left:right].astype(np.float32)
 
     skull = rig.place(mouth.centre + FRAME, turn, shift, zoom)[:, :2] - (left, top)
-    drop = np.array([jaw[0], jaw[1], 0], np.float32) * JAW_SHARE
+    drop = np.array([jaw[0], jaw[1], 0], np.float32) * JAW_SHARE + LOWER_FRAME
     jawbone = rig.place(mouth.centre + FRAME + drop, turn, shift, zoom)[:, :2] - (left, top)
     upper = _warp(mouth.upper, mouth.pixels_per_unit, skull, size)
     lower = _warp(mouth.lower, mouth.pixels_per_unit, jawbone, size)
@@ -93,7 +98,7 @@ def paint_mouth(
 
     reach = max(1.0, 0.05 * rig.scale * zoom)
     openness = cv2.GaussianBlur(mask, (0, 0), reach, borderType=cv2.BORDER_CONSTANT)
-    inside *= (0.30 + 0.70 * np.clip((openness - 0.30) / 0.55, 0, 1))[..., None]
+    inside *= (0.45 + 0.55 * np.clip((openness - 0.25) / 0.5, 0, 1))[..., None]
     if mouth.photo is not None:
         inside = _over(_carry(mouth.photo, mouth, rig, skull, size), inside)
     alpha = cv2.blur(mask, (3, 3), borderType=cv2.BORDER_CONSTANT)[..., None]
@@ -176,10 +181,10 @@ def _teeth(
 def _tongue(colour: Floats, resolution: float) -> Floats:
     """A tongue lying behind the lower teeth, premultiplied (h, w, 4)."""
     x, y = _canvas(resolution)
-    level = (x / 0.25) ** 2 + ((y - 0.10) / 0.145) ** 2
+    level = (x / 0.24) ** 2 + ((y - 0.085) / 0.15) ** 2
     alpha = np.clip((1 - level) * 4, 0, 1)
     groove = 1 - 0.18 * np.exp(-((x / 0.02) ** 2))
-    tone = np.clip(0.40 + 0.55 * np.clip(1 - level, 0, 1) ** 0.7, 0, 1) * groove
+    tone = np.clip(0.45 + 0.65 * np.clip(1 - level, 0, 1) ** 0.7, 0, 1) * groove
     return _layer(np.zeros((*x.shape, 4), np.float32), colour, alpha, tone)
 
 
@@ -206,7 +211,9 @@ def _photo_teeth(image: Bytes, rig: HeadRig, gap: float) -> tuple[Floats | None,
 
 def _tooth_colour(photo: Floats | None, white: Floats) -> Floats:
     """(3,) colour of teeth: the photo's own if it shows enough of them, else a slightly warm white of its light."""
-    guess = np.clip(white * np.array([0.97, 0.93, 0.85], np.float32), 40, 235)
+    guess = np.clip(
+        white * np.array([1.16, 1.11, 1.01], np.float32), 60, 238
+    )  # lids shade the eye's white, not teeth
     if photo is None:
         return guess
     shown = photo[photo[..., 3] > 250][:, :3]

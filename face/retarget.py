@@ -6,6 +6,7 @@ are contacts: they are transferred as openness, because an offset that just clos
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,16 @@ LEFT_LID_FOLD = ((467, 260, 259, 257, 258, 286, 414), (445, 445, 444, 443, 442, 
 FOLD_SHARES = (0.42, 0.10)
 SHUT_RATIO = 0.08  # a tracked eye that is shut still measures about this share of its open height
 LOWER_LID_SHARE = 0.12  # of the way to closing that the lower lid comes up
+SEALED_GAP = 0.02  # lips nearer than this are pressed together, outer eye distances
+TIGHTEST_SKIN = 0.4  # of its length at rest that skin below the lip may shrink to
+CHIN_COLUMNS = (
+    (17, 18, 200, 199, 175, 152),
+    (84, 83, 201, 208, 171, 148),
+    (314, 313, 421, 428, 396, 377),
+    (181, 182, 194, 211, 140, 176),
+    (405, 406, 418, 431, 369, 400),
+)
+WIDEST_EYE = 1.2  # openness
 YAW_LIMIT, PITCH_LIMIT = 34.0, 26.0  # degrees in the photo's frame, approached softly
 SHIFT_LIMIT = 0.55  # outer eye distances
 
@@ -150,12 +161,19 @@ class Retargeter:
         return offsets
 
     def _lips(self, offsets: Floats) -> Floats:
-        """Lips that would pass through one another meet in the middle."""
+        """Lips that would pass through one another meet in the middle, and so do those all but closed; skin below the
+        lower lip is pushed on rather than folded under.
+        """
         up, low = list(LIPS_INNER_UPPER[1:-1]), list(LIPS_INNER_LOWER[1:-1])
         gap = (self._portrait[low, 1] + offsets[low, 1]) - (self._portrait[up, 1] + offsets[up, 1])
-        crossed = np.minimum(gap, 0) / 2
-        offsets[up, 1] += crossed
-        offsets[low, 1] -= crossed
+        wanted = np.maximum(gap, 0) * np.clip(gap / SEALED_GAP, 0, 1)
+        change = (wanted - gap) / 2
+        offsets[up, 1] -= change
+        offsets[low, 1] += change
+        for column in CHIN_COLUMNS:
+            for upper, lower in pairwise(column):
+                room = (self._portrait[lower, 1] - self._portrait[upper, 1]) * (1 - TIGHTEST_SKIN)
+                offsets[lower, 1] = max(offsets[lower, 1], offsets[upper, 1] - room)
         return offsets
 
     @staticmethod
@@ -177,5 +195,7 @@ def _eye_ratio(shape: Floats, upper: tuple[int, ...], lower: tuple[int, ...]) ->
 
 
 def _openness(ratio: float, rest_ratio: float) -> float:
-    """0 shut, 1 as at rest, up to 1.35 wide."""
-    return float(np.clip((ratio / max(rest_ratio, 1e-3) - SHUT_RATIO) / (1 - SHUT_RATIO), 0.0, 1.35))
+    """0 shut, 1 as at rest, up to WIDEST_EYE."""
+    openness = (ratio / max(rest_ratio, 1e-3) - SHUT_RATIO) / (1 - SHUT_RATIO)
+    wide = 1 + (WIDEST_EYE - 1) * np.tanh(max(openness - 1, 0) / 0.4)
+    return float(np.clip(min(openness, wide), 0.0, WIDEST_EYE))
