@@ -25,6 +25,7 @@ from face.face_model import (
 )
 from face.motion import Motion
 from face.pose import euler_angles, rotation_matrix
+from face.response import MouthReader, Response, corrections, directions
 from face.rig import PIVOT
 
 Floats = NDArray[np.float32]
@@ -77,8 +78,13 @@ class _Reading:
 class Retargeter:
     """Carries drivers' motions over to one portrait; remembers the reading of the neutral it saw last."""
 
-    def __init__(self, model: FaceModel, face_shape: Floats, rotation: Floats) -> None:
+    def __init__(
+        self, model: FaceModel, face_shape: Floats, rotation: Floats, response: Response | None = None
+    ) -> None:
         self._model = model
+        self._response = response
+        self._read_mouth = MouthReader(model)
+        self._jaw, self._smile = directions(model)[:2]
         self._portrait = face_shape  # (478, 3)
         self._rotation = rotation
         self._neutral: Motion | None = None
@@ -91,6 +97,8 @@ class Retargeter:
         relative = now.rotation @ rest.rotation.T
         shift = (now.pivot - rest.pivot) / rest.scale
         right, left = (_openness(eye, open_eye) for eye, open_eye in zip(now.eyes, rest.eyes, strict=True))
+        if self._response is not None:
+            offsets = self._corrected(offsets, motion, self._response)
         offsets = self._lids(offsets, right, left)
         offsets = self._lips(offsets)
         gaze = self._gaze(now, rest, min(1.0, (left + right) / 2))
@@ -101,6 +109,20 @@ class Retargeter:
             zoom=float(np.clip(now.scale / rest.scale, 0.75, 1.35)),
             openness=(right, left),
             gaze=gaze,
+            jaw=float(offsets[152, 1]),
+            jaw_shift=float(offsets[152, 0]),
+        )
+
+    def at_rest(self, offsets: Floats) -> RigPose:
+        """The portrait's own pose with an expression offset (468, 3) and nothing else; lips still never cross."""
+        offsets = self._lips(offsets.astype(np.float32))
+        return RigPose(
+            offsets=offsets,
+            turn=np.eye(3, dtype=np.float32),
+            shift=np.zeros(2, np.float32),
+            zoom=1.0,
+            openness=(1.0, 1.0),
+            gaze=np.zeros(2, np.float32),
             jaw=float(offsets[152, 1]),
             jaw_shift=float(offsets[152, 0]),
         )
@@ -129,6 +151,16 @@ class Retargeter:
         if motion.neutral is not self._neutral or self._neutral_reading is None:
             self._neutral, self._neutral_reading = motion.neutral, self._read(motion.neutral)
         return self._neutral_reading
+
+    def _corrected(self, offsets: Floats, motion: Motion, response: Response) -> Floats:
+        """Offsets with jaw and smile brought to what this portrait needs to read like the driver."""
+        at_rest = np.zeros(52, np.float32) if motion.neutral is None else motion.neutral.blendshapes
+        now_smile, rest_smile = (float(scores[[44, 45]].mean()) for scores in (motion.blendshapes, at_rest))
+        smile_share = (now_smile - rest_smile) / max(1 - rest_smile, 0.2)
+        jaw, smile = corrections(
+            self._read_mouth(offsets), float(motion.blendshapes[25] - at_rest[25]), smile_share, response
+        )
+        return np.asarray(offsets + self._jaw * jaw + self._smile * smile, np.float32)
 
     def _limited(self, relative: Floats) -> Floats:
         """The turn (3, 3) whose result on the portrait stays within what a photo can show."""
@@ -164,6 +196,7 @@ class Retargeter:
         """Lips that would pass through one another meet in the middle, and so do those all but closed; skin below the
         lower lip is pushed on rather than folded under.
         """
+        offsets = offsets.copy()
         up, low = list(LIPS_INNER_UPPER[1:-1]), list(LIPS_INNER_LOWER[1:-1])
         gap = (self._portrait[low, 1] + offsets[low, 1]) - (self._portrait[up, 1] + offsets[up, 1])
         wanted = np.maximum(gap, 0) * np.clip(gap / SEALED_GAP, 0, 1)

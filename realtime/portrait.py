@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import cv2
 import mediapipe as mp
@@ -60,6 +61,28 @@ def open_portrait(photo: Path | str | Image, *, longest: int = 1024) -> Portrait
         image = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
         landmarks = (landmarks * shrink).astype(np.float32)
     return Portrait(image, landmarks, blendshapes, _cut_out(image))
+
+
+class FaceReader:
+    """Reads the (52,) scores of the one face in still pictures; None where it finds no face."""
+
+    def __init__(self) -> None:
+        options = vision.FaceLandmarkerOptions(
+            base_options=BaseOptions(model_asset_path=str(landmarker_model())), output_face_blendshapes=True
+        )
+        self._landmarker = vision.FaceLandmarker.create_from_options(options)
+
+    def __call__(self, image: Image) -> NDArray[np.float32] | None:
+        found = self._landmarker.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=image))
+        if not found.face_blendshapes:
+            return None
+        return np.array([c.score for c in found.face_blendshapes[0]], np.float32)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._landmarker.close()
 
 
 def _one_face(image: Image, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

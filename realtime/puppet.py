@@ -14,10 +14,11 @@ from face.matte import background_plate, foreground
 from face.motion import Motion
 from face.mouth import build_mouth, paint_mouth
 from face.raster import composite, rasterise
-from face.retarget import Retargeter
+from face.response import measure_response
+from face.retarget import Retargeter, RigPose
 from face.rig import LEFT_EYE, build_rig
 from realtime.frame import Image, Puppet
-from realtime.portrait import Portrait, open_portrait
+from realtime.portrait import FaceReader, Portrait, open_portrait
 
 DEFAULT_LONGEST_PX = 512
 
@@ -45,11 +46,18 @@ class MeshPuppet:
         self._map_v = np.zeros((height, width), np.float32)
         self._depth = np.zeros((height, width), np.float32)
         self._labels = np.zeros((height, width), np.uint8)
+        with FaceReader() as reader:
+            response = measure_response(
+                lambda offsets: reader(self._show(self._retarget.at_rest(offsets))), model
+            )
+        self._retarget = Retargeter(model, self._rig.face_shape, self._rig.rotation, response)
 
     def __call__(self, motion: Motion) -> Image:
         """(H, W, 3) uint8 RGB, a new array the caller owns."""
+        return self._show(self._retarget(motion))
+
+    def _show(self, pose: RigPose) -> Image:
         rig = self._rig
-        pose = self._retarget(motion)
         points = rig.pose(pose.offsets, pose.turn, pose.shift, pose.zoom)
         rasterise(
             points,
