@@ -18,9 +18,13 @@ class Frame:
     """One picture and the instant it was captured; a step that changes the picture keeps the instant."""
 
     image: Image
-    captured_s: float  # time.perf_counter() when the driver handed the picture over; video files: see `media_s`
+    captured_s: float  # time.perf_counter() when the driver handed it over; video files: see `media_s`
     index: int  # counts up from 0 at the source, gaps where the source itself dropped
-    media_s: float | None = None  # presentation time in the file, seconds from its start; None for live sources
+    media_s: float | None = None  # presentation time in the file, seconds from its start; None if live
+
+
+class EndOfLine(Exception):
+    """Raised by a source, step or sink that ends the line on purpose (window closed): no error."""
 
 
 class Source(Protocol):
@@ -54,7 +58,7 @@ class Puppet(Protocol):
 
 
 class Sink(Protocol):
-    """Takes frames of any size; letterboxes or crops to its own. Raises SinkUnavailable when it cannot go on."""
+    """Takes frames of any size, fits them to its own. Raises SinkUnavailable when it cannot go on."""
 
     def __call__(self, frame: Frame) -> None: ...
     def __enter__(self) -> Self: ...
