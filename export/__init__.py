@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Weights in, artefacts out: importers, ONNX graphs, engines, verification. Knows no camera and no training."""
+"""Weights in, artefacts out: importers, ONNX graphs, verification. Knows no camera and no training."""

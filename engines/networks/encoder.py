@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: MIT
+"""Portrait to W+: a face-recognition backbone under one of four heads. Knows no checkpoint.
+
+Heads and who uses them:
+    pyramid   three feature levels, a small convolution stack a row (pSp; progressive: encoder4editing)
+    last      the same stacks, all on the last level (ReStyle)
+    flat      one linear layer from a 7x7 pooled last level to all rows (pSp into W+)
+    mean      one linear layer from the mean of the last level, the same for all rows (pSp into W)
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engines.base import TensorSpec
+
+INPUT_SIZE = 256  # pixels, both sides
+COARSE_ROWS, MIDDLE_ROWS = 3, 7  # rows before these read the last and the middle pyramid level
+HEADS = ("pyramid", "last", "flat", "mean")
+FLAT_POOL = 7
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    num_styles: int = 18
+    head: str = "pyramid"
+    progressive: bool = False  # every row but the first is an offset from the first
+    input_channels: int = 3
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    depths: tuple[int, ...] = (3, 4, 14, 3)
+    style_dim: int = 512
+    reduction: int = 16  # of the squeeze-and-excite bottleneck
+
+    def __post_init__(self) -> None:
+        if self.head not in HEADS:
+            raise ValueError(f"head is {self.head!r}, expected one of {HEADS}")
+        if len(self.widths) != 4 or len(self.depths) != 4:
+            raise ValueError(f"{len(self.widths)} widths and {len(self.depths)} depths, expected 4 stages")
+
+
+class SqueezeExcite(nn.Module):
+    """Channels weighed by their own means."""
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(channels, channels // reduction, 1, bias=False)
+        self.fc2 = nn.Conv2d(channels // reduction, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = self.fc2(functional.relu(self.fc1(x.mean(dim=(2, 3), keepdim=True))))
+        return x * weights.sigmoid()
+
+
+class ResidualUnit(nn.Module):
+    """Batch norm, 3x3, PReLU, 3x3 with the stride, batch norm, squeeze-and-excite; plus a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, reduction: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.res_layer = nn.Sequential(
+            nn.BatchNorm2d(inputs),
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            nn.PReLU(outputs),
+            nn.Conv2d(outputs, outputs, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            SqueezeExcite(outputs, reduction),
+        )
+        if inputs != outputs:
+            self.shortcut_layer = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if hasattr(self, "shortcut_layer"):
+            shortcut = self.shortcut_layer(x)
+        else:
+            shortcut = x[:, :, :: self.stride, :: self.stride] if self.stride > 1 else x
+        return self.res_layer(x) + shortcut
+
+
+class EqualDense(nn.Module):
+    """y = x (W / sqrt(inputs))^T + b."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight / math.sqrt(self.weight.shape[1]), self.bias)
+
+
+class StyleBlock(nn.Module):
+    """A (N, C, S, S) feature map down to one row: log2(S) convolutions of stride 2, then a linear layer."""
+
+    def __init__(self, inputs: int, outputs: int, size: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for index in range(int(math.log2(size))):
+            layers += [
+                nn.Conv2d(outputs if index else inputs, outputs, 3, stride=2, padding=1),
+                nn.LeakyReLU(0.01),
+            ]
+        self.convs = nn.Sequential(*layers)
+        self.linear = EqualDense(outputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.convs(x).flatten(1))
+
+
+class AdaptivePool(nn.Module):
+    """Mean over S x S overlapping windows of any square map, as two matrix products."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        source = x.shape[-1]
+        windows = torch.zeros(self.size, source)
+        for index in range(self.size):
+            start, end = index * source // self.size, -(-(index + 1) * source // self.size)
+            windows[index, start:end] = 1 / (end - start)
+        columns = functional.linear(x, windows)  # (N, C, H, size)
+        return functional.linear(columns.transpose(2, 3), windows).transpose(2, 3)
+
+
+class Encoder(nn.Module):
+    """(N, C, 256, 256) in [-1, 1] to W+ (N, num_styles, style_dim); adds `latent_avg`, zero where unknown."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        stem = config.widths[0]
+        self.input_layer = nn.Sequential(
+            nn.Conv2d(config.input_channels, stem, 3, padding=1, bias=False),
+            nn.BatchNorm2d(stem),
+            nn.PReLU(stem),
+        )
+        self.body = nn.ModuleList()
+        self.taps: list[int] = []  # the last unit of each stage
+        width = stem
+        for outputs, depth in zip(config.widths, config.depths, strict=True):
+            for index in range(depth):
+                self.body.append(ResidualUnit(width, outputs, 1 if index else 2, config.reduction))
+                width = outputs
+            self.taps.append(len(self.body) - 1)
+        self._build_head()
+        self.register_buffer("latent_avg", torch.zeros(1, config.style_dim))  # (1 or num_styles, style_dim)
+        self.inputs = (TensorSpec("image", ("n", config.input_channels, INPUT_SIZE, INPUT_SIZE)),)
+        self.outputs = (TensorSpec("w", ("n", config.num_styles, config.style_dim)),)
+
+    def _build_head(self) -> None:
+        config = self.config
+        last, style = config.widths[3], config.style_dim
+        if config.head == "pyramid":
+            self.latlayer1 = nn.Conv2d(config.widths[2], last, 1)
+            self.latlayer2 = nn.Conv2d(config.widths[1], last, 1)
+            sizes = [16] * COARSE_ROWS + [32] * (MIDDLE_ROWS - COARSE_ROWS) + [64] * config.num_styles
+            self.styles = nn.ModuleList(StyleBlock(last, style, size) for size in sizes[: config.num_styles])
+        elif config.head == "last":
+            self.styles = nn.ModuleList(StyleBlock(last, style, 16) for _ in range(config.num_styles))
+        elif config.head == "flat":
+            self.output_layer_2 = nn.Sequential(
+                nn.BatchNorm2d(last),
+                AdaptivePool(FLAT_POOL),
+                nn.Flatten(),
+                nn.Linear(last * FLAT_POOL**2, style),
+            )
+            self.linear = EqualDense(style, style * config.num_styles)
+        else:
+            self.linear = EqualDense(last, style)
+
+    def forward(self, image: Tensor) -> Tensor:
+        levels = self._levels(image)
+        if self.config.head == "flat":
+            w = self.linear(self.output_layer_2(levels[-1]))
+            return torch.unflatten(w, 1, (self.config.num_styles, self.config.style_dim)) + self.latent_avg
+        if self.config.head == "mean":
+            w = self.linear(levels[-1].mean(dim=(2, 3)))
+            return w[:, None, :].expand(-1, self.config.num_styles, -1) + self.latent_avg
+        maps = (
+            self._pyramid(levels) if self.config.head == "pyramid" else [levels[-1]] * self.config.num_styles
+        )
+        rows = [style(features) for style, features in zip(self.styles, maps, strict=True)]
+        if self.config.progressive:
+            rows = [rows[0], *(rows[0] + row for row in rows[1:])]
+        return torch.stack(rows, dim=1) + self.latent_avg
+
+    def _levels(self, image: Tensor) -> list[Tensor]:
+        """Features after the second, third and fourth stage: 64, 32 and 16 pixels wide."""
+        x = self.input_layer(image)
+        levels = []
+        for index, unit in enumerate(self.body):
+            x = unit(x)
+            if index in self.taps[1:]:
+                levels.append(x)
+        return levels
+
+    def _pyramid(self, levels: list[Tensor]) -> list[Tensor]:
+        """The feature map each row reads."""
+        fine, middle, coarse = levels
+        p2 = self._up(coarse, middle) + self.latlayer1(middle)
+        p1 = self._up(p2, fine) + self.latlayer2(fine)
+        maps = [coarse] * COARSE_ROWS + [p2] * (MIDDLE_ROWS - COARSE_ROWS) + [p1] * self.config.num_styles
+        return maps[: self.config.num_styles]
+
+    @staticmethod
+    def _up(x: Tensor, like: Tensor) -> Tensor:
+        return functional.interpolate(x, size=like.shape[2:], mode="bilinear", align_corners=True)
