@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from face.errors import WrongUse
-from face.eyes import build_eyeballs, paint_eye
-from face.face_model import face_model
+from face.eyes import build_eyeballs, paint_eye, paint_lid
+from face.face_model import LEFT_EYE_UPPER, RIGHT_EYE_UPPER, face_model
 from face.matte import background_plate, foreground
 from face.motion import Motion
 from face.mouth import build_mouth, paint_mouth
@@ -82,7 +82,11 @@ class MeshPuppet:
             affine = cv2.getAffineTransform(
                 (still - eyeball.origin).astype(np.float32), moved.astype(np.float32)
             )
-            paint_eye(out, self._labels, eyeball, patch, affine, max(0.0, 1 - openness))
+            closing = max(0.0, 1 - openness)
+            paint_eye(out, self._labels, eyeball, patch, affine, closing)
+            upper = list(LEFT_EYE_UPPER if eyeball.label == LEFT_EYE else RIGHT_EYE_UPPER)
+            open_margin = rig.place(rig.face_shape[upper], pose.turn, pose.shift, pose.zoom)[:, :2]
+            paint_lid(out, eyeball, affine, open_margin, points[upper, :2], closing)
         paint_mouth(
             out, self._labels, self._mouth, rig, pose.turn, pose.shift, pose.zoom,
             np.array([pose.jaw_shift, pose.jaw], np.float32),
