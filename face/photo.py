@@ -27,9 +27,7 @@ LARGEST_PIXELS = 80_000_000  # anything else is decoded whole: about 8 bytes a p
 
 # Formats that are decoded by Pillow itself; those that start another program (EPS) stay out.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .mpo .png .webp .bmp .tif .tiff .avif .jp2 .ppm .pgm".split()  # .gif: see sources
-)
+SUFFIXES = frozenset(".jpg .jpeg .jpe .mpo .png .webp .gif .bmp .tif .tiff .avif .jp2 .ppm .pgm".split())
 EXPECTED = "expected a picture (JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF)"
 
 # What Pillow's decoders raise on a damaged file; MemoryError comes from sizes a damaged header claims.
