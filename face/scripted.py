@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from face.face_model import face_model
+from face.face_model import LEFT_EYE_LOWER, LEFT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER, face_model
 from face.motion import BLENDSHAPE_INDEX, LANDMARKS, Motion
 from face.pose import euler_angles, rotation_matrix
 
@@ -58,6 +58,10 @@ SCORE_KEYS: dict[str, Keys] = {
 }  # fmt: skip
 BLINKS_S = (0.35, 2.45, 3.85, 5.15, 6.35, 7.5, 9.45)
 BLINK_SHUT_S, BLINK_OPEN_S = 0.10, 0.18  # lids fall faster than they rise
+LIDS = (
+    ("eyeBlinkRight", np.array(RIGHT_EYE_UPPER), np.array(RIGHT_EYE_LOWER)),
+    ("eyeBlinkLeft", np.array(LEFT_EYE_UPPER), np.array(LEFT_EYE_LOWER)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,9 @@ def scripted_clip(
     for index in range(round(fps * seconds)):
         pose = scripted_pose(index / fps)
         turn = rotation_matrix(*pose.rotation) @ head
-        offset = np.tensordot(pose.blendshapes, model.basis, 1)
+        moved_shape = _close_lids(
+            shape + np.tensordot(pose.blendshapes, model.basis, 1), shape, pose.blendshapes
+        )
         moved = origin + scale * (head - turn) @ pivot  # the head turns about the neck, not about the eyes
         yield replace(
             rest,
@@ -131,10 +137,22 @@ def scripted_clip(
             rotation=euler_angles(turn),
             translation=((moved[:2] - centre) / width).astype(np.float32),
             blendshapes=pose.blendshapes,
-            landmarks=(scale * (shape + offset) @ turn.T + moved).astype(np.float32),
+            landmarks=(scale * moved_shape @ turn.T + moved).astype(np.float32),
             gaze=pose.gaze,
             neutral=rest,
         )
+
+
+def _close_lids(moved: Floats, rest: Floats, scores: Floats) -> Floats:
+    """Upper lids of (478, 3) `moved` laid on the lower ones by the blink scores; the basis leaves eyes ajar."""
+    closed = moved.copy()
+    for name, upper, lower in LIDS:
+        score = scores[BLENDSHAPE_INDEX[name]]
+        if score > 0:
+            line = rest[lower] - 0.1 * (rest[lower] - rest[upper])  # the lower lid comes up a little
+            closed[upper] = (1 - score) * rest[upper] + score * line
+            closed[lower] = (1 - score) * moved[lower] + score * line
+    return closed
 
 
 def _value(keys: Keys, at: float) -> float:
