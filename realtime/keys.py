@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What each hot key does, in the window, in the terminal and on the page. Knows no device a key comes from."""
+"""What each hot key does, in the window, the terminal and on the page. Knows no device a key comes from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

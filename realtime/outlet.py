@@ -24,7 +24,7 @@ class Look:
 
 
 class Outlet:
-    """A Sink in front of sinks. Only `previews` carry statistics, landmarks, messages; a meeting never sees them.
+    """A Sink in front of sinks. Only `previews` carry statistics, landmarks and messages, a meeting never.
 
     `badge` returns a marked picture and leaves the one it was given alone.
     """
