@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: MIT
+"""Does a portrait do what its driver does, and stay itself? Knows every part of the line, but not live.
+
+python -m benchmarks.reenactment --portraits DIR --driving DIR [--method mesh] [--out out/reenactment]
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from benchmarks.driving import EMBED_EVERY, Clip, find_clips, load_clip
+from benchmarks.identity import Embedder, Spread, spread
+from benchmarks.measures import BLINK, SMILE, Pair, follow, summarise, worst_first
+from benchmarks.report import markdown, page, sections, write_csv
+from benchmarks.sheets import around_face, contact_sheet, time_plot
+from benchmarks.tracking import SIGNALS, RawTracker, signals_of, track_still
+from face.errors import BadPortrait, PuppetError, WrongUse
+from face.photo import SUFFIXES, read_photo
+from realtime.frame import Image, Puppet
+from realtime.puppet import PUPPETS, open_puppet
+
+Floats = NDArray[np.float32]
+
+PLOTS = 8  # time plots of the worst pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Sitter:
+    """A portrait opened as a puppet, and what its photo itself measures."""
+
+    name: str
+    puppet: Puppet
+    photo: Image  # at the puppet's size
+    signals: Floats  # (6,) of the photo
+    embedding: Floats  # (128,)
+    head: tuple[int, int, int, int]  # left, top, right, bottom of what the contact sheet shows
+
+
+def open_sitter(path: Path, method: str, longest: int, embedder: Embedder) -> Sitter:
+    """Raises BadPortrait for a photo the method refuses."""
+    puppet = open_puppet(method, path, longest=longest)
+    photo = _resized(read_photo(path), puppet.size)
+    seen = track_still(photo)
+    if seen is None:
+        raise BadPortrait(
+            f"{path.name}: no face found at {puppet.size[0]}x{puppet.size[1]}; use a larger photo"
+        )
+    head = around_face(seen.landmarks, puppet.size)
+    return Sitter(path.stem, puppet, photo, seen.signals, embedder(photo, seen.landmarks), head)
+
+
+def drive(sitter: Sitter, clip: Clip, embedder: Embedder) -> tuple[Pair, list[Image]]:
+    """Measure one pair; beside it the output's head at the clip's extreme moments."""
+    wanted = {index for _, index in clip.moments}
+    kept: dict[int, Image] = {}
+    observations = []
+    embeddings = []
+    with RawTracker(clip.fps) as tracker:
+        for index, motion in enumerate(clip.motions):
+            image = sitter.puppet(motion)
+            seen = tracker(image)
+            observations.append(seen)
+            if index in wanted:
+                kept[index] = _cut(image, sitter.head)
+            if seen is not None and index % EMBED_EVERY == 0:
+                embeddings.append(embedder(image, seen.landmarks))
+    output = signals_of(observations)
+    correlation, gain = follow(clip.signals, output)
+    pair = Pair(
+        clip=clip.name,
+        portrait=sitter.name,
+        portrait_smile=float(sitter.signals[SMILE]),
+        portrait_blink=float(sitter.signals[BLINK]),
+        correlation=correlation,
+        gain=gain,
+        faces=float(np.mean([seen is not None for seen in observations])),
+        identity=spread(np.array(embeddings, np.float32).reshape(-1, 128), sitter.embedding),
+        driver=clip.signals,
+        output=output,
+    )
+    return pair, [kept[index] for _, index in clip.moments]
+
+
+def choose(paths: Sequence[Path], seed: int) -> Iterator[Path]:
+    """Portraits in a random order that does not repeat one before all have had their turn."""
+    rng = np.random.default_rng(seed)
+    while True:
+        for index in rng.permutation(len(paths)):
+            yield paths[index]
+
+
+def run(options: argparse.Namespace, console: Console) -> tuple[list[Pair], list[Clip], Spread, list[str]]:
+    """All pairs; writes a contact sheet a clip as it goes."""
+    folder: Path = options.portraits
+    photos = sorted(folder.glob("*")) if folder.is_dir() else []
+    photos = [path for path in photos if path.suffix.lower() in SUFFIXES]
+    if not photos:
+        raise WrongUse(f"{options.portraits} holds no picture, expected portraits; name a folder that does")
+    paths = find_clips(options.driving)
+    if options.clips:
+        wanted = options.clips.split(",")
+        paths = [path for path in paths if path.stem in wanted]
+        strange = set(wanted) - {path.stem for path in paths}
+        if strange:
+            raise WrongUse(
+                f"no clip in {options.driving} is called {', '.join(sorted(strange))}; see --clips"
+            )
+    counts = _counts(options, len(paths))
+    embedder = Embedder()
+    order = choose(photos, options.seed)
+    pairs: list[Pair] = []
+    clips: list[Clip] = []
+    refused: list[str] = []
+    faces: dict[str, Floats] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("pairs", total=sum(counts))
+        for path, count in zip(paths, counts, strict=True):
+            if not count:
+                continue
+            progress.update(task, description=f"tracking {path.name}")
+            clip = load_clip(path, embedder, every=options.every)
+            clips.append(clip)
+            faces[f"driver {clip.name}"] = clip.embedding
+            rows = [("driver", [clip.pictures[0], *clip.pictures])]
+            while len(rows) <= count and len(refused) < len(photos):
+                photo = next(order)
+                progress.update(task, description=f"{path.name} drives {photo.name}")
+                try:
+                    sitter = open_sitter(photo, options.method, options.longest, embedder)
+                except BadPortrait as error:
+                    refused.append(str(error))
+                    continue
+                faces[sitter.name] = sitter.embedding
+                pair, pictures = drive(sitter, clip, embedder)
+                pairs.append(pair)
+                rows.append((_caption(pair), [_cut(sitter.photo, sitter.head), *pictures]))
+                progress.advance(task)
+            titles = ["photo", *(f"{name} ({index})" for name, index in clip.moments)]
+            contact_sheet(options.out / f"sheet_{clip.name}.png", titles, rows)
+    if not pairs:
+        raise BadPortrait(f"none of {len(refused)} portraits can be used; the first: {refused[0]}")
+    return pairs, clips, _strangers(faces), refused
+
+
+def _counts(options: argparse.Namespace, clips: int) -> list[int]:
+    """How many portraits each clip drives."""
+    if options.pairs is None:
+        return [options.portraits_per_clip] * clips
+    return [options.pairs // clips + (number < options.pairs % clips) for number in range(clips)]
+
+
+def _strangers(faces: dict[str, Floats]) -> Spread:
+    """Every two different people; two drivers may be one person, and are left out."""
+    names = list(faces)
+    apart = [
+        (a, b)
+        for a in range(len(names))
+        for b in range(a + 1, len(names))
+        if not (names[a].startswith("driver ") and names[b].startswith("driver "))
+    ]
+    vectors = np.array([faces[name] for name in names])
+    first, second = np.array(apart, int).reshape(-1, 2).T
+    return spread(vectors[first], vectors[second])
+
+
+def _resized(image: Image, size: tuple[int, int]) -> Image:
+    return np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+
+
+def _cut(image: Image, box: tuple[int, int, int, int]) -> Image:
+    left, top, right, bottom = box
+    return image[top:bottom, left:right]
+
+
+def _caption(pair: Pair) -> str:
+    values = [f"{name} {r:.2f}" for name, r in zip(SIGNALS, pair.correlation, strict=True) if np.isfinite(r)]
+    own = f"own smile {pair.portrait_smile:.2f}"
+    return f"{pair.portrait} ({own})  r: {', '.join(values)}  id {pair.distance:.2f}"
+
+
+@contextlib.contextmanager
+def native_noise_to(path: Path) -> Iterator[None]:
+    """Sends what C++ libraries write to file descriptor 2 into a file; Python's own stderr stays."""
+    terminal = os.fdopen(os.dup(2), "w", buffering=1)
+    before, sys.stderr = sys.stderr, terminal
+    with path.open("wb") as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal.fileno(), 2)
+            sys.stderr = before
+
+
+def machine() -> str:
+    """Processor, cores, system."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [
+            line.split(":", 1)[1].strip()
+            for line in cpuinfo.read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        name = models[0] if models else name
+    return f"{name}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+
+
+def commit() -> str:
+    """Short hash of the checkout, with + when files that count have changed since; 'unknown' outside one."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--", "../face", "../realtime", "."],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if changed else "")
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reenactment", description=__doc__)
+    parser.add_argument("--portraits", type=Path, required=True, help="folder of portrait photos")
+    parser.add_argument("--driving", type=Path, required=True, help="folder of clips, searched below too")
+    parser.add_argument("--clips", default="", help="only these, by name without suffix, separated by commas")
+    parser.add_argument("--method", choices=list(PUPPETS), default="mesh")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--pairs", type=int, help="number of pairs in all, spread over the clips")
+    size.add_argument("--portraits-per-clip", type=int, default=3)
+    parser.add_argument("--longest", type=int, default=512, help="longer side of the output, pixels")
+    parser.add_argument("--every", type=int, default=1, help="use every so many-th frame of a clip")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of portraits")
+    parser.add_argument("--out", type=Path, default=Path("out/reenactment"))
+    return parser
+
+
+def main() -> int:
+    """Exit status 0, or 1 and 2 as the error says."""
+    options = _arguments().parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    begun = time.perf_counter()
+    try:
+        with native_noise_to(options.out / "native.log"):
+            pairs, clips, strangers, refused = run(options, Console(file=sys.stderr))
+    except PuppetError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    tables = sections(pairs, clips, strangers)
+    text = markdown(tables)
+    if refused:
+        text += "\n## Refused portraits\n\n" + "".join(f"- {line}\n" for line in refused)
+    plots = []
+    for number, pair in enumerate(worst_first(pairs)[:PLOTS]):
+        plots.append(options.out / f"worst_{number:02d}_{pair.clip}_{pair.portrait}.png")
+        time_plot(plots[-1], pair, next(clip.fps for clip in clips if clip.name == pair.clip))
+    sheets = [options.out / f"sheet_{clip.name}.png" for clip in clips]
+    (options.out / "table.md").write_text(text, encoding="utf-8")
+    heading = f"Reenactment by {options.method}, {len(pairs)} pairs"
+    (options.out / "table.html").write_text(page(tables, [*sheets, *plots], heading), encoding="utf-8")
+    write_csv(options.out / "pairs.csv", pairs)
+    print(text)
+    print(json.dumps(_last_line(options, pairs, clips, strangers, time.perf_counter() - begun)))
+    return 0
+
+
+def _last_line(
+    options: argparse.Namespace, pairs: list[Pair], clips: list[Clip], strangers: Spread, took_s: float
+) -> dict[str, object]:
+    line: dict[str, object] = {
+        "benchmark": "reenactment", "method": options.method, "pairs": len(pairs), "clips": len(clips),
+        "every": options.every, "seed": options.seed, "longest": options.longest, "took_s": round(took_s, 1),
+    }  # fmt: skip
+    for k, name in enumerate(SIGNALS):
+        found = summarise(pairs, k)
+        if found.pairs:
+            values = [found.median, found.p10, found.worst, found.reached, found.gain]
+            names = ["median", "p10", "worst", "reached", "gain"]
+            line[name] = {"pairs": found.pairs} | {
+                key: round(value, 4) for key, value in zip(names, values, strict=True)
+            }
+    floor = np.concatenate([clip.floor.distance for clip in clips])
+    line |= {
+        "faces": round(float(np.mean([pair.faces for pair in pairs])), 5),
+        "distance": round(float(np.median([pair.distance for pair in pairs])), 4),
+        "distance_same_person": round(float(np.median(floor)), 4),
+        "distance_strangers": round(float(np.median(strangers.distance)), 4),
+        "commit": commit(),
+        "machine": machine(),
+    }
+    return line
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+"""Tables of a reenactment measurement: Markdown, HTML, CSV. Knows no picture and no tracker."""
+
+import csv
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.driving import Clip
+from benchmarks.identity import SAME_PERSON_BELOW, Spread
+from benchmarks.measures import SMILE, SMILES, TARGETS, Pair, Summary, summarise, worst_first
+from benchmarks.tracking import SIGNALS
+
+Rows = list[list[str]]  # the first one is the heading
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One table under its heading, with a line that says how to read it."""
+
+    title: str
+    note: str
+    rows: Rows
+
+
+def sections(pairs: Sequence[Pair], clips: Sequence[Clip], strangers: Spread) -> list[Section]:
+    """Every table of the report."""
+    overall = "Correlation over time of the re-tracked output with the raw driver, over pairs that count."
+    by_clip = "Median / worst correlation of its pairs; - where the driver hardly moves."
+    smiles = f"Already smiling: smile score in the photo above {SMILES}."
+    identity = (
+        "Distance and cosine of dlib's face embedding over every fifth frame; "
+        f"its author takes less than {SAME_PERSON_BELOW} for one person."
+    )
+    return [
+        Section("Overall", overall, _overall(pairs)),
+        Section("By clip", by_clip, _by_clip(pairs, clips)),
+        Section("Smile by the portrait's own", smiles, _smiles(pairs)),
+        Section("Identity", identity, _identity(pairs, clips, strangers)),
+        Section("Worst pairs", "By how far the worst signal misses its target (!).", _worst(pairs)),
+    ]
+
+
+def markdown(tables: Sequence[Section]) -> str:
+    """Pipe tables under headings."""
+    blocks = []
+    for table in tables:
+        head, *body = table.rows
+        lines = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *body]]
+        blocks.append("\n".join([f"## {table.title}", "", table.note, "", *lines]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def page(tables: Sequence[Section], pictures: Sequence[Path], heading: str) -> str:
+    """The same as one HTML page, with pictures that lie beside it."""
+    parts = [
+        "<!doctype html><meta charset=utf-8>",
+        f"<title>{html.escape(heading)}</title>",
+        "<style>body{font:14px sans-serif;margin:2em}td,th{padding:2px 10px;text-align:right}"
+        "td:first-child,th:first-child{text-align:left}tr:nth-child(even){background:#f2f2f2}"
+        "img{max-width:100%}</style>",
+        f"<h1>{html.escape(heading)}</h1>",
+    ]
+    for table in tables:
+        parts.append(f"<h2>{html.escape(table.title)}</h2><p>{html.escape(table.note)}</p><table>")
+        for number, row in enumerate(table.rows):
+            tag = "th" if number == 0 else "td"
+            parts.append("<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>")
+        parts.append("</table>")
+    parts += [f"<h3>{html.escape(path.stem)}</h3><img src='{html.escape(path.name)}'>" for path in pictures]
+    return "\n".join(parts) + "\n"
+
+
+def write_csv(path: Path, pairs: Sequence[Pair]) -> None:
+    """One line a pair, empty where a signal does not count."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        names = [f"{kind}_{name}" for kind in ("r", "gain") for name in SIGNALS]
+        writer.writerow(["clip", "portrait", "portrait_smile", "portrait_blink", *names, "faces", "distance"])
+        for pair in pairs:
+            values = [pair.portrait_smile, pair.portrait_blink, *pair.correlation, *pair.gain]
+            values += [pair.faces, pair.distance]
+            cells = [f"{value:.4f}" if np.isfinite(value) else "" for value in values]
+            writer.writerow([pair.clip, pair.portrait, *cells])
+
+
+def _number(value: float, digits: int = 3) -> str:
+    return f"{value:.{digits}f}" if np.isfinite(value) else "-"
+
+
+def _line(name: str, summary: Summary, target: float) -> list[str]:
+    return [
+        name,
+        _number(target, 2),
+        str(summary.pairs),
+        *(_number(value) for value in (summary.median, summary.p10, summary.worst)),
+        "-" if not summary.pairs else f"{summary.reached:.0%}",
+        _number(summary.gain, 2),
+    ]
+
+
+HEAD = ["signal", "target", "pairs", "median", "10th percentile", "worst", "reach target", "median gain"]
+
+
+def _overall(pairs: Sequence[Pair]) -> Rows:
+    return [HEAD] + [_line(name, summarise(pairs, k), TARGETS[k]) for k, name in enumerate(SIGNALS)]
+
+
+def _by_clip(pairs: Sequence[Pair], clips: Sequence[Clip]) -> Rows:
+    rows = [["clip", "frames", *SIGNALS, "frames with a face", "distance", "same person"]]
+    for clip in clips:
+        own = [pair for pair in pairs if pair.clip == clip.name]
+        if not own:
+            continue
+        cells = []
+        for k in range(len(SIGNALS)):
+            summary = summarise(own, k)
+            cells.append(f"{summary.median:.2f} / {summary.worst:.2f}" if summary.pairs else "-")
+        rows.append(
+            [clip.name, str(len(clip.motions)), *cells, f"{np.mean([pair.faces for pair in own]):.2%}"]
+            + [_number(float(np.median([pair.distance for pair in own])))]
+            + [_number(float(np.median(clip.floor.distance)))]
+        )
+    return rows
+
+
+def _smiles(pairs: Sequence[Pair]) -> Rows:
+    smiling = [pair for pair in pairs if pair.portrait_smile > SMILES]
+    sober = [pair for pair in pairs if pair.portrait_smile <= SMILES]
+    head = ["portrait", *HEAD[1:]]
+    return [head] + [
+        _line(name, summarise(group, SMILE), TARGETS[SMILE])
+        for name, group in (("already smiles", smiling), ("does not smile", sober))
+    ]
+
+
+def _identity(pairs: Sequence[Pair], clips: Sequence[Clip], strangers: Spread) -> Rows:
+    rows = [["pictures", "number", "median distance", "90th percentile", "median cosine"]]
+    used = [clip for clip in clips if any(pair.clip == clip.name for pair in pairs)]
+    for name, spreads in (
+        ("output and its photo", [pair.identity for pair in pairs]),
+        ("same person: a driver's frames and its neutral one", [clip.floor for clip in used]),
+        ("same person: a driver's extreme moments", [clip.floor_apart for clip in used]),
+        ("different people", [strangers]),
+    ):
+        distance = np.concatenate([spread.distance for spread in spreads])
+        cosine = np.concatenate([spread.cosine for spread in spreads])
+        if len(distance):
+            values = [np.median(distance), np.percentile(distance, 90), np.median(cosine)]
+            rows.append([name, str(len(distance)), *(_number(float(value)) for value in values)])
+    return rows
+
+
+def _worst(pairs: Sequence[Pair], count: int = 15) -> Rows:
+    rows = [["clip", "portrait", "its smile", *SIGNALS, "frames with a face", "distance"]]
+    for pair in worst_first(pairs)[:count]:
+        if not pair.shortfall > 0:
+            break
+        cells = [
+            _number(value, 2) + (" !" if value < target else "")
+            for value, target in zip(pair.correlation, TARGETS, strict=True)
+        ]
+        rows.append(
+            [pair.clip, pair.portrait, _number(pair.portrait_smile, 2), *cells]
+            + [f"{pair.faces:.2%}", _number(pair.distance, 2)]
+        )
+    return rows
