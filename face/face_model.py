@@ -44,6 +44,7 @@ class FaceModel:
     rigid_weights: Floats  # (478,) weights of the pose fit; 0 where jaw, lips or lids move
     basis: Floats  # (52, 478, 3) offset of the whole face at a blendshape score of 1
     modes: Floats  # (64, 478, 3) orthonormal principal motions
+    probes: Floats  # (80, 64) expressions people make, as amounts of modes
 
     def unpose(self, landmarks: NDArray[np.floating]) -> tuple[Floats, Floats, float, Floats]:
         """Shape (478, 3) in the model's frame, and rotation (3, 3), scale, translation (3,) that pose it again:
@@ -73,6 +74,7 @@ def face_model() -> FaceModel:
             "rigid_weights": stored["rigid_weights"].astype(np.float32),
             "basis": stored["basis"].astype(np.float32),
             "modes": stored["modes"].astype(np.float32),
+            "probes": stored["probes"].astype(np.float32),
         }
     for array in arrays.values():
         array.setflags(write=False)

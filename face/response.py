@@ -11,7 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from face.face_model import LIPS_INNER_LOWER, LIPS_INNER_UPPER, LIPS_OUTER_LOWER, LIPS_OUTER_UPPER, SURFACE, FaceModel
+from face.face_model import (
+    LIPS_INNER_LOWER,
+    LIPS_INNER_UPPER,
+    LIPS_OUTER_LOWER,
+    LIPS_OUTER_UPPER,
+    SURFACE,
+    FaceModel,
+)
 from face.motion import BLENDSHAPE_INDEX
 
 Floats = NDArray[np.float32]
@@ -26,66 +33,108 @@ DIRECTIONS: dict[str, tuple[str, ...]] = {
     "lowerDown": ("mouthLowerDownLeft", "mouthLowerDownRight"),
     "stretch": ("mouthStretchLeft", "mouthStretchRight"),
 }
-JAW_AMOUNTS = (0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3)
-SMILE_AMOUNTS = (-0.9, -0.6, -0.35, -0.15, 0.0, 0.15, 0.35, 0.6, 0.9, 1.2)
-CALM_SHARE = 0.55  # of a portrait's own smile that is left when the driver's face rests
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Score over amount, both ascending; an amount is a multiple of the face model's basis offset."""
-
-    amounts: Floats
-    scores: Floats
-
-    def score(self, amount: float) -> float:
-        return float(np.interp(amount, self.amounts, self.scores))
-
-    def amount(self, score: float) -> float:
-        """Smallest amount with that score, within the measured range."""
-        steps = self.scores + np.arange(len(self.scores)) * np.float32(1e-5)  # strictly ascending for the inverse
-        return float(np.interp(score, steps, self.amounts))
+LADDER = (0.2, 0.4, 0.6, 0.8, 1.0, 1.3)  # further amounts of jawOpen alone and smile alone
+# Yaw and pitch in degrees away from the photo's own pose.
+TURNS = [
+    (0, 0),
+    (12, 0),
+    (-12, 0),
+    (0, 10),
+    (0, -10),
+    (10, 8),
+    (-10, -8),
+    (10, -8),
+    (-10, 8),
+    (18, 0),
+    (-18, 0),
+]
+CALM_SHARE = 0.45  # of a portrait's own smile that is left when the driver's face rests
+FLOOR, CEILING = 0.015, 0.985  # scores beyond say "none" and "all", not how much
+RIDGE = 0.1
+REST_WEIGHT = 20  # the face at rest counts as so many mouths more: an error there would show all the time
+QUIET = 0.03  # change of a score that does not count as meant
+LARGEST = (0.6, 0.9)  # correction along jawOpen and smile
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A portrait's measured curves and what it scores at rest."""
+    """logit(score) = bias + weights @ features, for jawOpen and smile, and both scores at rest."""
 
-    jaw: Curve
-    smile: Curve
-    jaw_at_rest: float
-    smile_at_rest: float
+    weights: Floats  # (2, 11) jawOpen, smile by DIRECTIONS and the turn's four terms, see `features`
+    bias: Floats  # (2,)
+    at_rest: Floats  # (2,) as read, not as fitted
 
 
-def measure_response(read: Callable[[Floats], NDArray[np.floating] | None], model: FaceModel) -> Response | None:
-    """Curves of the portrait behind `read`, which shows an expression offset (468, 3) and returns the (52,) scores the
-    tracker reads off the picture, or None where it finds no face. None when the face is lost too often to tell.
+def features(amounts: Floats, yaw: float, pitch: float) -> Floats:
+    """(11,) what a score depends on: amounts (7,) along DIRECTIONS and the head's turn in degrees, which the tracker's
+    scores do not quite leave out.
     """
-    smile_ids = [BLENDSHAPE_INDEX[name] for name in DIRECTIONS["smile"]]
-    jaw_id = BLENDSHAPE_INDEX["jawOpen"]
-    jaw = _curve(read, directions(model)[0], JAW_AMOUNTS, lambda scores: float(scores[jaw_id]))
-    smile = _curve(read, directions(model)[1], SMILE_AMOUNTS, lambda scores: float(scores[smile_ids].mean()))
-    if jaw is None or smile is None:
-        return None
-    return Response(jaw, smile, jaw.score(0.0), smile.score(0.0))
+    y, p = yaw / 15, pitch / 15
+    return np.array([*amounts, y, p, y * y, p * p], np.float32)
 
 
-def _curve(
-    read: Callable[[Floats], NDArray[np.floating] | None],
-    direction: Floats,
-    amounts: tuple[float, ...],
-    of: Callable[[NDArray[np.floating]], float],
-) -> Curve | None:
-    pairs = [(amount, scores) for amount in amounts if (scores := read(direction * np.float32(amount))) is not None]
-    if len(pairs) < len(amounts) / 2:
+def measure_response(
+    read: Callable[[Floats, float, float], NDArray[np.floating] | None], model: FaceModel
+) -> Response | None:
+    """Response of the portrait behind `read`, which shows an expression offset (468, 3) with the head turned by yaw and
+    pitch in degrees, and returns the (52,) scores the tracker reads off the picture, or None where it finds no face.
+    None when the face is lost too often to tell.
+    """
+    reader = MouthReader(model)
+    alone = directions(model)[:2]
+    expressions = [np.zeros_like(alone[0])]
+    expressions += [direction * np.float32(amount) for direction in alone for amount in LADDER]
+    expressions += list(np.tensordot(model.probes, model.modes, 1)[:, :SURFACE])
+    turns = [(0.0, 0.0)] * (1 + 2 * len(LADDER)) + [TURNS[k % len(TURNS)] for k in range(len(model.probes))]
+    expressions += [expressions[0]] * len(TURNS)
+    turns += TURNS
+    shown = [
+        (features(reader(expression), yaw, pitch), read(expression, yaw, pitch))
+        for expression, (yaw, pitch) in zip(expressions, turns, strict=True)
+    ]
+    pairs = [(feature, _jaw_and_smile(scores)) for feature, scores in shown if scores is not None]
+    if shown[0][1] is None or len(pairs) < 0.7 * len(shown):
         return None
-    values = np.maximum.accumulate([of(scores) for _, scores in pairs])
-    return Curve(np.array([amount for amount, _ in pairs], np.float32), values.astype(np.float32))
+    x = np.array([[1, *feature] for feature, _ in pairs])
+    y = np.array([scores for _, scores in pairs])  # (N, 2)
+    x, y = (
+        np.repeat(x, counts := REST_WEIGHT * (np.arange(len(x)) == 0) + 1, axis=0),
+        np.repeat(y, counts, axis=0),
+    )
+    fitted = np.stack([_censored_fit(x, y[:, k]) for k in range(2)]).astype(np.float32)
+    return Response(fitted[:, 1:], fitted[:, 0], y[0].astype(np.float32))
+
+
+def _jaw_and_smile(scores: NDArray[np.floating]) -> tuple[float, float]:
+    smile = scores[[BLENDSHAPE_INDEX[name] for name in DIRECTIONS["smile"]]].mean()
+    return float(scores[BLENDSHAPE_INDEX["jawOpen"]]), float(smile)
+
+
+def _logit(score: NDArray[np.floating] | float) -> NDArray[np.float64]:
+    clipped = np.clip(score, FLOOR, CEILING)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def _censored_fit(x: NDArray[np.floating], scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Ridge regression of logit(scores) on x (N, 8); a score at the floor or ceiling only bounds the fit there."""
+    observed = _logit(scores)
+    wanted = observed
+    gram = x.T @ x + RIDGE * np.eye(x.shape[1])
+    solution = np.zeros(x.shape[1])
+    for _ in range(8):
+        solution = np.linalg.solve(gram, x.T @ wanted)
+        predicted = x @ solution
+        wanted = np.where(scores <= FLOOR, np.minimum(predicted, observed), observed)
+        wanted = np.where(scores >= CEILING, np.maximum(predicted, observed), wanted)
+    return np.asarray(solution)
 
 
 def directions(model: FaceModel) -> Floats:
     """(7, 468, 3) offsets of DIRECTIONS, in their order."""
-    sums = [model.basis[[BLENDSHAPE_INDEX[name] for name in names], :SURFACE].sum(0) for names in DIRECTIONS.values()]
+    sums = [
+        model.basis[[BLENDSHAPE_INDEX[name] for name in names], :SURFACE].sum(0)
+        for names in DIRECTIONS.values()
+    ]
     return np.stack(sums)
 
 
@@ -93,7 +142,17 @@ class MouthReader:
     """Splits a driver's offsets into amounts along DIRECTIONS, by least squares over the lips and the chin."""
 
     def __init__(self, model: FaceModel) -> None:
-        lips = {*LIPS_INNER_LOWER, *LIPS_INNER_UPPER, *LIPS_OUTER_LOWER, *LIPS_OUTER_UPPER, 152, 148, 377, 199, 200}
+        lips = {
+            *LIPS_INNER_LOWER,
+            *LIPS_INNER_UPPER,
+            *LIPS_OUTER_LOWER,
+            *LIPS_OUTER_UPPER,
+            152,
+            148,
+            377,
+            199,
+            200,
+        }
         self._where = sorted(lips)
         flat = directions(model)[:, self._where].reshape(len(DIRECTIONS), -1).astype(np.float64)
         gram = flat @ flat.T
@@ -104,24 +163,25 @@ class MouthReader:
         return np.asarray(self._solve @ offsets[self._where].ravel(), np.float32)
 
 
-def corrections(amounts: Floats, jaw_score: float, smile_score: float, response: Response) -> tuple[float, float]:
-    """What to add along jawOpen and smile so that the portrait reads what the driver reads.
-
-    amounts (7,) the driver's offsets already hold; jaw_score, smile_score the driver's scores above its neutral, the
-    smile's as share of the way from neutral to full.
+def targets(response: Response, jaw_score: float, smile_share: float) -> Floats:
+    """(2,) scores the portrait should read: jaw_score above its own, and smile_share (0..1) of the way from its calm face
+    to a full smile. A portrait that smiles at rest calms down a little, or it could never show that the driver smiles.
     """
-    jaw_target = min(response.jaw_at_rest + max(jaw_score, 0.0), float(response.jaw.scores[-1]))
-    jaw = _towards(response.jaw, float(amounts[0]), jaw_target, jaw_score)
-    calm = response.smile_at_rest * (1 - (1 - CALM_SHARE) * min(response.smile_at_rest / 0.5, 1.0))
-    full = max(response.smile_at_rest, min(0.95, float(response.smile.scores[-1])))
-    smile_target = calm + (full - calm) * float(np.clip(smile_score, 0, 1))
-    smile = _towards(response.smile, float(amounts[1]), smile_target, smile_score)
-    return float(np.clip(jaw, -0.5, 0.7)), float(np.clip(smile, -0.8, 0.8))
+    jaw_rest, smile_rest = (float(score) for score in response.at_rest)
+    calm = smile_rest * (1 - (1 - CALM_SHARE) * min(smile_rest / 0.5, 1.0))
+    full = max(smile_rest, 0.95)
+    return np.array([jaw_rest + jaw_score, calm + (full - calm) * np.clip(smile_share, 0, 1)], np.float32)
 
 
-def _towards(curve: Curve, amount: float, target: float, activity: float) -> float:
-    """Amount still missing; nothing while the score would be at its floor whichever way."""
-    wanted = curve.amount(target)
-    if activity < 0.02 and curve.score(amount) <= target + 0.02:
-        return 0.0
-    return wanted - amount
+def corrections(held: Floats, wanted: Floats, response: Response) -> Floats:
+    """(2,) what to add along jawOpen and smile to `held` (11,) features for the portrait to read the wanted (2,) scores."""
+    predicted = response.bias + response.weights @ held
+    missing = _logit(wanted) - predicted
+    # where no more than the rest is wanted, less will do too
+    missing = np.where((wanted <= response.at_rest + QUIET) & (missing > 0), 0, missing)
+    missing = np.where((wanted >= CEILING) & (missing < 0), 0, missing)
+    own = response.weights[:, :2].astype(np.float64)
+    steep = np.maximum(np.diag(own), 0.8)  # a portrait that hardly responds is not forced
+    matrix = np.where(np.eye(2, dtype=bool), steep[:, None], own)
+    damped = np.linalg.solve(matrix.T @ matrix + 0.15 * np.eye(2), matrix.T @ missing)
+    return np.clip(damped, -np.array(LARGEST), np.array(LARGEST)).astype(np.float32)

@@ -25,7 +25,7 @@ from face.face_model import (
 )
 from face.motion import Motion
 from face.pose import euler_angles, rotation_matrix
-from face.response import MouthReader, Response, corrections, directions
+from face.response import MouthReader, Response, corrections, directions, features, targets
 from face.rig import PIVOT
 
 Floats = NDArray[np.float32]
@@ -98,7 +98,7 @@ class Retargeter:
         shift = (now.pivot - rest.pivot) / rest.scale
         right, left = (_openness(eye, open_eye) for eye, open_eye in zip(now.eyes, rest.eyes, strict=True))
         if self._response is not None:
-            offsets = self._corrected(offsets, motion, self._response)
+            offsets = self._corrected(offsets, motion, relative, self._response)
         offsets = self._lids(offsets, right, left)
         offsets = self._lips(offsets)
         gaze = self._gaze(now, rest, min(1.0, (left + right) / 2))
@@ -113,12 +113,12 @@ class Retargeter:
             jaw_shift=float(offsets[152, 0]),
         )
 
-    def at_rest(self, offsets: Floats) -> RigPose:
-        """The portrait's own pose with an expression offset (468, 3) and nothing else; lips still never cross."""
+    def probe(self, offsets: Floats, yaw: float, pitch: float) -> RigPose:
+        """An expression offset (468, 3) and a turn of the head in degrees, nothing else; lips still never cross."""
         offsets = self._lips(offsets.astype(np.float32))
         return RigPose(
             offsets=offsets,
-            turn=np.eye(3, dtype=np.float32),
+            turn=self._limited(rotation_matrix(yaw, pitch, 0.0)),
             shift=np.zeros(2, np.float32),
             zoom=1.0,
             openness=(1.0, 1.0),
@@ -152,14 +152,15 @@ class Retargeter:
             self._neutral, self._neutral_reading = motion.neutral, self._read(motion.neutral)
         return self._neutral_reading
 
-    def _corrected(self, offsets: Floats, motion: Motion, response: Response) -> Floats:
+    def _corrected(self, offsets: Floats, motion: Motion, relative: Floats, response: Response) -> Floats:
         """Offsets with jaw and smile brought to what this portrait needs to read like the driver."""
         at_rest = np.zeros(52, np.float32) if motion.neutral is None else motion.neutral.blendshapes
         now_smile, rest_smile = (float(scores[[44, 45]].mean()) for scores in (motion.blendshapes, at_rest))
         smile_share = (now_smile - rest_smile) / max(1 - rest_smile, 0.2)
-        jaw, smile = corrections(
-            self._read_mouth(offsets), float(motion.blendshapes[25] - at_rest[25]), smile_share, response
-        )
+        wanted = targets(response, float(motion.blendshapes[25] - at_rest[25]), smile_share)
+        yaw, pitch, _ = euler_angles(relative)
+        held = features(self._read_mouth(offsets), float(yaw), float(pitch))
+        jaw, smile = corrections(held, wanted, response)
         return np.asarray(offsets + self._jaw * jaw + self._smile * smile, np.float32)
 
     def _limited(self, relative: Floats) -> Floats:

@@ -48,7 +48,8 @@ class MeshPuppet:
         self._labels = np.zeros((height, width), np.uint8)
         with FaceReader() as reader:
             response = measure_response(
-                lambda offsets: reader(self._show(self._retarget.at_rest(offsets))), model
+                lambda offsets, yaw, pitch: reader(self._show(self._retarget.probe(offsets, yaw, pitch))),
+                model,
             )
         self._retarget = Retargeter(model, self._rig.face_shape, self._rig.rotation, response)
 

@@ -22,7 +22,9 @@ from mediapipe.tasks.python.core.base_options import BaseOptions
 from numpy.typing import NDArray
 from rich.progress import track
 
+from face.face_model import SURFACE, FaceModel
 from face.pose import similarity_fit
+from face.response import MouthReader
 
 Floats = NDArray[np.float32]
 
@@ -35,6 +37,7 @@ RIGID_WEIGHTS = {
     198: 0.02546, 420: 0.02546,
 }  # fmt: skip
 RIDGE = 3.0  # of the expression regression, in units of squared scores summed over samples
+PROBES = 80  # expressions a portrait is tried with at enrolment
 MODES = 64  # principal motions kept for compact clips: 99.9 % of the variance
 
 
@@ -176,13 +179,43 @@ def fit(stills: tuple[Floats, Floats], clips: list[tuple[Floats, Floats]]) -> di
     print(
         f"basis explains {1 - ((motion - x[: len(motion)] @ basis) ** 2).sum() / (motion**2).sum():.1%} of clip motion"
     )
+    model = FaceModel(
+        mean=mean.astype(np.float32),
+        triangles=triangles.astype(np.int32),
+        rigid_weights=weights,
+        basis=basis.reshape(52, 478, 3).astype(np.float32),
+        modes=modes[:MODES].reshape(MODES, 478, 3).astype(np.float32),
+        probes=np.zeros((0, MODES), np.float32),
+    )
     return {
+        "probes": real_probes(model, deltas, scores).astype(np.float16),
         "mean": mean.astype(np.float32),
         "triangles": triangles.astype(np.int16),
         "rigid_weights": weights,
         "basis": basis.reshape(52, 478, 3).astype(np.float16),
         "modes": modes[:MODES].reshape(MODES, 478, 3).astype(np.float16),
     }
+
+
+def real_probes(model: FaceModel, deltas: list[Floats], scores: list[Floats]) -> Floats:
+    """(PROBES, MODES) expressions that people really make, their mouths far apart from one another, as amounts of modes."""
+    reader = MouthReader(model)
+    mouths, expressions = [], []
+    for delta, score in zip(deltas, scores, strict=True):
+        from_calm = (delta - delta[np.abs(score).sum(1).argmin()])[::2]
+        mouths.append(np.array([reader(shape[:SURFACE]) for shape in from_calm]))
+        expressions.append(from_calm.reshape(len(from_calm), -1) @ model.modes.reshape(MODES, -1).T)
+    pool = np.concatenate(mouths)
+    spread = pool / pool.std(0)
+    chosen = [int((spread**2).sum(1).argmin())]
+    distance = ((spread - spread[chosen[0]]) ** 2).sum(1)
+    while len(chosen) < PROBES:
+        candidate = np.where(
+            distance > np.percentile(distance, 99.7), 0, distance
+        )  # outliers are tracking errors
+        chosen.append(int(candidate.argmax()))
+        distance = np.minimum(distance, ((spread - spread[chosen[-1]]) ** 2).sum(1))
+    return np.concatenate(expressions)[chosen]
 
 
 def main() -> None:
