@@ -34,7 +34,7 @@ def open_source(
 
     A file or folder wins over a camera of that name ("./0" is a file called 0). `fps` is asked of a camera
     and is the rate of pictures and test cards, a video keeps its own times; `size` (width, height) is asked
-    of a camera and is the test card's, files keep theirs. `loop` plays a file or folder again and again, live.
+    of a camera and is the test card's, files keep theirs. `loop` plays a file or folder over and over, live.
     """
     spec = spec.strip()
     _check(spec, fps, size, live, loop)
@@ -42,8 +42,8 @@ def open_source(
         return TestCard(size, fps, live=live, frames=None if live else round(OFFLINE_CARD_S * fps))
     path = Path(spec)
     if not _is_address(spec):
-        if os.path.exists(path):
-            if path.is_dir() or path.suffix.lower() in SUFFIXES - VIDEO_SUFFIXES:
+        if _exists(path):
+            if os.path.isdir(path) or path.suffix.lower() in SUFFIXES - VIDEO_SUFFIXES:
                 return Images(path, fps=fps, live=live, loop=loop)
             return Video(path, live=live, loop=loop)
         if len(path.parts) > 1 or path.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES:
@@ -69,3 +69,14 @@ def _check(spec: str, fps: float, size: tuple[int, int], live: bool, loop: bool)
 def _is_address(spec: str) -> bool:
     """True for what can only be a camera."""
     return spec.isdecimal() or "://" in spec or spec.startswith("/dev/")
+
+
+def _exists(path: Path) -> bool:
+    """True also for what this user may not see: whoever opens it says so."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except (OSError, ValueError):  # a name that cannot be one
+        return False
+    return True

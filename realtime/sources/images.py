@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A folder of pictures as a clip, or one still picture shown again and again. Knows no picture formats."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ class Images:
         path = Path(path)
         self.live = live
         self.fps = fps
-        self._paths = picture_paths(path) if path.is_dir() else [path]
+        self._paths = picture_paths(path) if os.path.isdir(path) else [path]
         self._endless = loop or (live and len(self._paths) == 1)
         self._ticks = Ticks(fps, live=live)
         self._last: tuple[int, Image] = (0, read_photo(self._paths[0]))  # place in the folder, its picture

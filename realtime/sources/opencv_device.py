@@ -137,11 +137,15 @@ def _check_node(path: str, name: str) -> None:
     if not os.path.exists(path):
         here = described(list_cameras())
         raise CameraUnavailable(f"camera {name} is not there; {here}; plug it in or name another")
-    if not os.access(path, os.R_OK | os.W_OK):
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+    except PermissionError as error:
         raise CameraUnavailable(
             f"camera {name} may not be opened by this user; join the group that owns {path} "
             "(usually video) and log in again"
-        )
+        ) from error
+    except OSError as error:  # busy, or half unplugged: what opens it says more
+        logger.debug("%s", error)
     if not takes_pictures(path):
         raise CameraUnavailable(
             f"{name} gives no pictures (a camera's second node, or a virtual camera nobody writes to); "

@@ -20,7 +20,7 @@ BARS = (
 )
 SMALLEST = (64, 48)  # width, height; below, the cells of the code are too small to be read after compression
 COUNTER_BITS = 16
-CELLS = COUNTER_BITS + 4  # white, black, the bits, their parity and its inverse
+CELLS = COUNTER_BITS + 5  # white, black, the bits, their parity and its inverse, black: not the same mirrored
 LEAST_CONTRAST = 60  # grey levels between the two cells that are always white and black
 SWEEP_S = 4.0  # one journey of the white bar from edge to edge
 
@@ -99,7 +99,7 @@ def read_counter(image: Image) -> int | None:
     bits = [value > (white + black) / 2 for value in cells]
     number = sum(1 << place for place, bit in enumerate(reversed(bits[2 : 2 + COUNTER_BITS])) if bit)
     parity = number.bit_count() % 2 == 1
-    return number if bits[-2] == parity and bits[-1] != parity else None
+    return number if bits[-3] == parity and bits[-2] != parity and not bits[-1] else None
 
 
 def _write_code(image: Image, number: int) -> None:
@@ -108,8 +108,9 @@ def _write_code(image: Image, number: int) -> None:
     value = number % (1 << COUNTER_BITS)
     parity = value.bit_count() % 2 == 1
     bits = [bool(value >> place & 1) for place in reversed(range(COUNTER_BITS))]
+    cells = [True, False, *bits, parity, not parity, False]
     edges = np.linspace(0, width, CELLS + 1).astype(int)
-    for bit, left, right in zip([True, False, *bits, parity, not parity], edges[:-1], edges[1:], strict=True):
+    for bit, left, right in zip(cells, edges[:-1], edges[1:], strict=True):
         image[int(height * 0.875) :, left:right] = 255 if bit else 0
 
 

@@ -21,6 +21,7 @@ USUAL_FPS = 30.0  # where a file states none
 CATCH_UP_S = (
     0.25  # longest time spent on skipping; then the clock slips, so that a slow machine shows something
 )
+TEXT_AS_VIDEO = "tty"  # FFmpeg types text files onto a screen of its own and calls that a video
 MISSING_S = 0.5  # a clip that ends this much before its stated end has been cut off
 
 logger = logging.getLogger(__name__)
@@ -103,7 +104,8 @@ class Video:
                 yield Decoded(picture, number, offset_s + media_s)
                 number += 1
                 end_s = media_s + 1.0 / self.fps
-            self._report_what_is_missing(end_s)
+            # Some formats count their length from 0, others from their first frame: the kinder reading holds.
+            self._report_what_is_missing(end_s + max(0.0, self._clip.start_s))
             if not self._loop:
                 return
             offset_s += end_s
@@ -112,7 +114,7 @@ class Video:
     def _report_what_is_missing(self, end_s: float) -> None:
         clip = self._clip
         if clip.damaged:
-            logger.warning("%s: %d damaged pieces were left out", clip.path, clip.damaged)
+            logger.warning("%s: damaged pieces that were left out: %d", clip.path, clip.damaged)
         stated_s = clip.duration_s
         if stated_s is None or stated_s - end_s < max(MISSING_S, 2 / self.fps):
             return
@@ -141,14 +143,12 @@ class _Clip:
 
     def pictures(self) -> Iterator[tuple[av.VideoFrame, float]]:
         """Each frame and its seconds from the first; times never run backwards."""
-        first_s: float | None = None
         last_s = -1.0 / self.fps
         for picture in self._decoded:
             if picture.time is None:
                 media_s = last_s + 1.0 / self.fps
             else:
-                first_s = picture.time if first_s is None else first_s
-                media_s = max(picture.time - first_s, last_s, 0.0)
+                media_s = max(picture.time - self.start_s, last_s, 0.0)
             last_s = media_s
             yield picture, media_s
 
@@ -167,10 +167,13 @@ class _Clip:
         except BaseException:
             self._container.close()
             raise
+        self.start_s = float(first.time or 0.0)  # as the file counts
         rest = self._decoded
         self._decoded = (picture for part in ((first,), rest) for picture in part)
 
     def _video_stream(self) -> av.VideoStream:
+        if self._container.format.name == TEXT_AS_VIDEO:
+            raise BadVideo(f"{self.path} is no video but a text, {EXPECTED}; name another")
         for stream in self._container.streams.video:
             if not stream.disposition & Disposition.attached_pic:  # the cover of a music file
                 return stream

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: MIT
+"""The camera gives the newest picture, survives what cameras do, and comes back by itself."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from itertools import islice
+
+import cv2
+import numpy as np
+import pytest
+
+from face.errors import CameraUnavailable
+from realtime.frame import Frame
+from realtime.sources.camera import BLANK_GREY, LOST_AFTER_S, Camera, as_rgb
+
+FAST_S = 0.05  # retries and time-outs of these tests
+
+
+class FlakyCamera:
+    """Opens devices whose pictures carry the number of their grab, from one run of numbers over all openings.
+
+    Grabs in `drops` fail, those in `breaks` raise; from grab `dies_at` on all fail, and so does opening until
+    it was tried `returns_after` times.
+    """
+
+    def __init__(
+        self,
+        *,
+        drops: tuple[int, ...] = (),
+        breaks: tuple[int, ...] = (),
+        dies_at: int | None = None,
+        returns_after: int = 0,
+        fps: float = 200.0,
+        size: tuple[int, int] = (64, 48),
+    ) -> None:
+        self.drops, self.breaks = drops, breaks
+        self.dies_at, self.returns_after = dies_at, returns_after
+        self.fps, self.size = fps, size
+        self.grabs = 0
+        self.dead = False
+        self.attempts: list[float] = []  # when opening was tried
+        self.released = 0
+        self.opened = 0
+
+    def __call__(self, address: int | str, size: tuple[int, int], fps: float) -> "FlakyDevice":
+        self.attempts.append(time.perf_counter())
+        if self.dead:
+            self.returns_after -= 1
+            if self.returns_after > 0:
+                raise CameraUnavailable(f"camera {address} is not there")
+            self.dead, self.dies_at = False, None
+        self.opened += 1
+        return FlakyDevice(self)
+
+
+class FlakyDevice:
+    def __init__(self, camera: FlakyCamera) -> None:
+        self._camera = camera
+
+    def grab(self) -> bool:
+        camera = self._camera
+        if camera.dies_at is not None and camera.grabs >= camera.dies_at:
+            camera.dead = True
+            return False
+        time.sleep(1 / camera.fps)
+        camera.grabs += 1
+        if camera.grabs - 1 in camera.breaks:
+            raise cv2.error("the driver stumbles")
+        return camera.grabs - 1 not in camera.drops
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        width, height = self._camera.size
+        return True, np.full((height, width, 3), self._camera.grabs - 1, np.uint8)
+
+    def release(self) -> None:
+        self._camera.released += 1
+
+
+def opened(flaky: FlakyCamera, *, fps: float = 100.0) -> Camera:
+    return Camera(0, fps=fps, timeout_s=FAST_S, retry_s=FAST_S, opener=flaky)
+
+
+def is_blank(frame: Frame) -> bool:
+    return bool((frame.image == BLANK_GREY).all())
+
+
+def number(frame: Frame) -> int:
+    return int(frame.image[0, 0, 0])
+
+
+def until(source: Iterator[Frame], wanted: object, limit: int = 400) -> list[Frame]:
+    """Frames up to the first for which `wanted(frame)` holds."""
+    frames = []
+    for frame in islice(source, limit):
+        frames.append(frame)
+        if wanted(frame):  # type: ignore[operator]
+            return frames
+    raise AssertionError(f"none of {limit} frames was the one waited for")
+
+
+def test_pictures_come_in_order_with_their_time_of_capture() -> None:
+    with opened(FlakyCamera()) as camera:
+        frames = list(islice(camera, 20))
+        now_s = time.perf_counter()
+    numbers = [number(frame) for frame in frames]
+    assert numbers == sorted(set(numbers))
+    assert [frame.index for frame in frames] == sorted({frame.index for frame in frames})
+    assert all(0 <= now_s - frame.captured_s < 2.0 for frame in frames)
+    assert all(frame.media_s is None for frame in frames)
+    assert frames[0].image.shape == (48, 64, 3) and frames[0].image.flags.c_contiguous
+
+
+def test_who_fetches_late_gets_the_newest_and_the_rest_is_dropped() -> None:
+    with opened(FlakyCamera(fps=100)) as camera:
+        source = iter(camera)
+        first = next(source)
+        time.sleep(0.2)
+        asked_s = time.perf_counter()
+        late = next(source)
+    assert asked_s - late.captured_s < 0.06
+    assert late.index - first.index == number(late) - number(first) > 8
+
+
+def test_single_failures_are_passed_over_without_opening_again() -> None:
+    flaky = FlakyCamera(drops=(3, 4, 5), breaks=(8,))
+    with opened(flaky) as camera:
+        frames = until(iter(camera), lambda frame: number(frame) > 12 and not is_blank(frame))
+    seen = {number(frame) for frame in frames if not is_blank(frame)}
+    assert not seen & {3, 4, 5, 8}
+    assert len(flaky.attempts) == 1
+
+
+def test_an_unplugged_camera_comes_back_without_a_restart(caplog: pytest.LogCaptureFixture) -> None:
+    flaky = FlakyCamera(dies_at=10, returns_after=3)
+    with caplog.at_level(logging.INFO), opened(flaky) as camera:
+        source = iter(camera)
+        before = until(source, is_blank)
+        during = until(source, lambda frame: not is_blank(frame))
+        assert camera.connected
+        after = list(islice(source, 5))
+    real = [number(frame) for frame in before + during + after if not is_blank(frame)]
+    assert max(number(frame) for frame in before[:-1]) == 9
+    assert number(during[-1]) == 10
+    assert len(real) == len(set(real)), "an old picture was repeated"
+    assert real == sorted(real)
+    assert [f.index for f in before + during + after] == sorted({f.index for f in before + during + after})
+    assert len(flaky.attempts) == 4 and flaky.released == flaky.opened == 2
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["camera 0 gives no pictures; opening it again every 0.05 s", "camera 0 is back"]
+
+
+def test_while_it_is_away_blank_pictures_keep_the_pace() -> None:
+    flaky = FlakyCamera(dies_at=3, returns_after=10**6, size=(80, 60))
+    with opened(flaky, fps=50) as camera:
+        source = iter(camera)
+        until(source, is_blank)
+        started_s = time.perf_counter()
+        blanks = list(islice(source, 50))
+        taken_s = time.perf_counter() - started_s
+        assert not camera.connected and camera.fps == 0.0
+    assert all(is_blank(frame) and frame.image.shape == (60, 80, 3) for frame in blanks)
+    assert taken_s == pytest.approx(1.0, abs=0.25)
+    gaps = np.diff(flaky.attempts[1:])
+    assert len(gaps) > 2 and min(gaps) >= FAST_S * 0.9  # no busy loop of opening
+
+
+def test_it_never_waits_longer_than_its_time_out() -> None:
+    with opened(FlakyCamera(dies_at=0, returns_after=10**6)) as camera:
+        started_s = time.perf_counter()
+        frame = next(iter(camera))
+    assert is_blank(frame)
+    assert time.perf_counter() - started_s < FAST_S + 0.1
+
+
+def test_the_frame_rate_is_measured_over_the_last_second() -> None:
+    with opened(FlakyCamera(fps=50), fps=100) as camera:
+        assert camera.fps == 100 or camera.fps < 60
+        until(iter(camera), lambda frame: number(frame) >= 60)
+        assert 35 < camera.fps <= 51
+
+
+def test_closing_ends_the_iteration_and_the_thread_within_a_second() -> None:
+    for flaky in (FlakyCamera(), FlakyCamera(dies_at=0, returns_after=10**6)):
+        camera = opened(flaky)
+        reader = threading.Thread(target=lambda camera=camera: list(camera))
+        reader.start()
+        time.sleep(0.1)
+        started_s = time.perf_counter()
+        camera.__exit__()
+        reader.join(1.0)
+        assert not reader.is_alive()
+        assert time.perf_counter() - started_s < 1.0
+        assert flaky.released == flaky.opened
+    assert "camera" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_driver_that_hangs_does_not_hold_the_end_up(caplog: pytest.LogCaptureFixture) -> None:
+    let_go = threading.Event()
+
+    class HangingDevice(FlakyDevice):
+        def grab(self) -> bool:
+            let_go.wait(10.0)
+            return False
+
+    flaky = FlakyCamera()
+    camera = Camera(0, opener=lambda address, size, fps: HangingDevice(flaky))
+    started_s = time.perf_counter()
+    camera.__exit__()
+    assert time.perf_counter() - started_s < 1.0
+    assert "does not answer" in caplog.text
+    let_go.set()
+    time.sleep(0.1)
+    assert flaky.released == 1
+
+
+def test_a_programmer_s_error_in_the_grab_thread_is_raised_to_the_reader() -> None:
+    class BrokenDevice(FlakyDevice):
+        def retrieve(self) -> tuple[bool, np.ndarray]:
+            raise TypeError("a bug")
+
+    flaky = FlakyCamera()
+    with Camera(0, opener=lambda address, size, fps: BrokenDevice(flaky)) as camera:
+        with pytest.raises(TypeError, match="a bug"):
+            next(iter(camera))
+    assert flaky.released == 1
+
+
+def test_a_camera_that_is_not_there_is_an_error_at_once() -> None:
+    def nothing(address: int | str, size: tuple[int, int], fps: float) -> FlakyDevice:
+        raise CameraUnavailable("camera 7 is not there; no camera was found here; plug it in")
+
+    with pytest.raises(CameraUnavailable, match="camera 7 is not there"):
+        Camera(7, opener=nothing)
+
+
+def test_what_is_asked_for_reaches_the_device() -> None:
+    asked = []
+
+    def opener(address: int | str, size: tuple[int, int], fps: float) -> FlakyDevice:
+        asked.append((address, size, fps))
+        return FlakyDevice(FlakyCamera())
+
+    with Camera("/dev/video3", size=(1280, 720), fps=25.0, opener=opener):
+        assert asked == [("/dev/video3", (1280, 720), 25.0)]
+    with Camera(0, opener=opener):
+        assert asked[-1] == (0, (640, 480), 30.0)
+
+
+def test_blue_and_red_are_not_exchanged() -> None:
+    bgr = np.zeros((2, 2, 3), np.uint8)
+    bgr[..., 0] = 200  # blue, as OpenCV orders it
+    assert as_rgb(bgr)[0, 0].tolist() == [0, 0, 200]
+    assert as_rgb(np.full((2, 2), 7, np.uint8))[0, 0].tolist() == [7, 7, 7]
+
+
+@pytest.mark.parametrize("wrong", [{"fps": 0.0}, {"timeout_s": 0.0}, {"retry_s": -1.0}, {"size": (0, 480)}])
+def test_impossible_settings_are_a_programmer_s_error(wrong: dict) -> None:
+    with pytest.raises(ValueError, match="all above 0"):
+        Camera(0, opener=FlakyCamera(), **wrong)
+
+
+def test_the_usual_time_out_is_short_enough_for_a_live_line() -> None:
+    assert LOST_AFTER_S <= 0.5

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: MIT
+"""A video comes whole offline, at its own pace live, upright, and says in one line when it cannot."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from face.errors import BadVideo, PuppetError, WrongUse
+from realtime.sources.testcard import read_counter
+from realtime.sources.video import Video
+
+LATENESS_S = 0.04  # a frame's wait on a busy machine
+DRIVING = Path(__file__).parents[2].parent / "shared" / "data" / "driving"
+
+MakeClip = Callable[..., Path]
+
+
+def test_offline_every_frame_comes_with_its_media_time(clip: Path) -> None:
+    with Video(clip, live=False) as video:
+        frames = list(video)
+    assert [frame.index for frame in frames] == list(range(30))
+    assert [read_counter(frame.image) for frame in frames] == list(range(30))
+    assert [frame.media_s for frame in frames] == pytest.approx([n / 30 for n in range(30)], abs=0.002)
+    assert video.fps == pytest.approx(30, abs=0.5)
+    assert frames[0].image.shape == (240, 320, 3) and frames[0].image.dtype == np.uint8
+    assert frames[0].image.flags.c_contiguous
+
+
+def test_offline_it_is_not_held_back(clip: Path) -> None:
+    started_s = time.perf_counter()
+    with Video(clip, live=False) as video:
+        assert len(list(video)) == 30
+    assert time.perf_counter() - started_s < 0.7
+
+
+def test_live_it_keeps_the_pace_of_the_file(clip: Path) -> None:
+    with Video(clip) as video:
+        frames, arrived_s = [], []
+        for frame in video:
+            arrived_s.append(time.perf_counter())
+            frames.append(frame)
+    assert frames[-1].index == 29
+    captured_s = np.array([frame.captured_s - frames[-1].captured_s for frame in frames])
+    assert captured_s == pytest.approx([(frame.index - 29) / 30 for frame in frames], abs=0.002)
+    assert len(frames) > 15
+    lateness = [arrived - frame.captured_s for arrived, frame in zip(arrived_s, frames, strict=True)]
+    assert min(lateness) >= 0
+    assert float(np.median(lateness)) < LATENESS_S
+    assert all(frame.media_s is None for frame in frames)
+
+
+def test_live_what_nobody_fetched_is_left_out(clip: Path) -> None:
+    with Video(clip) as video:
+        frames = []
+        for frame in video:
+            frames.append(frame)
+            time.sleep(0.2)
+    assert len(frames) <= 6
+    assert [read_counter(frame.image) for frame in frames] == [frame.index for frame in frames]
+    ages = [later.captured_s - frame.captured_s for frame, later in zip(frames, frames[1:], strict=False)]
+    assert min(ages) > 0.2 - 1.5 / 30  # each was the newest when it was fetched
+
+
+def test_live_after_a_long_halt_the_clock_slips_instead_of_racing(
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "realtime.sources.video.CATCH_UP_S", 0.0
+    )  # the machine is too slow to skip a single frame
+    path = make_clip(tmp_path / "clip.mp4", [n / 100 for n in range(20)])
+    with Video(path) as video:
+        iterator = iter(video)
+        next(iterator)
+        time.sleep(0.1)
+        now_s = time.perf_counter()
+        frame = next(iterator)
+        assert frame.captured_s >= now_s
+        assert frame.index < 5
+
+
+def test_a_variable_frame_rate_is_honoured(tmp_path: Path, make_clip: MakeClip) -> None:
+    times = [0.0, 0.03, 0.06, 0.26, 0.30, 0.55]
+    path = make_clip(tmp_path / "variable.mp4", times)
+    with Video(path, live=False) as offline:
+        assert [frame.media_s for frame in offline] == pytest.approx(times, abs=0.002)
+    with Video(path) as live:
+        shown = [(frame.captured_s, times[frame.index]) for frame in live]  # a busy machine may drop some
+    start_s = shown[-1][0] - times[-1]
+    assert len(shown) > 2
+    assert [instant - start_s for instant, _ in shown] == pytest.approx([due for _, due in shown], abs=0.002)
+
+
+def test_times_that_start_late_count_from_the_first_frame(tmp_path: Path, make_clip: MakeClip) -> None:
+    path = make_clip(tmp_path / "late.mkv", [7.0 + n / 30 for n in range(5)])
+    with Video(path, live=False) as video:
+        assert [frame.media_s for frame in video] == pytest.approx([n / 30 for n in range(5)], abs=0.002)
+
+
+def test_a_loop_goes_on_counting(tmp_path: Path, make_clip: MakeClip) -> None:
+    path = make_clip(tmp_path / "short.mp4", [n / 30 for n in range(4)])
+    with Video(path, loop=True) as video:
+        frames = []
+        for frame in video:
+            frames.append(frame)
+            if frame.index >= 9:
+                break
+    assert [read_counter(frame.image) for frame in frames] == [frame.index % 4 for frame in frames]
+    steps = np.diff([frame.captured_s for frame in frames]) / np.diff([frame.index for frame in frames])
+    assert steps == pytest.approx(1 / 30, abs=0.01)
+
+
+def test_an_offline_loop_is_a_programmer_s_error(clip: Path) -> None:
+    with pytest.raises(ValueError, match="never end"):
+        Video(clip, live=False, loop=True)
+
+
+@pytest.mark.parametrize("rotation", [0, 90, -90, 180])
+def test_the_rotation_mark_is_honoured(tmp_path: Path, make_clip: MakeClip, rotation: int) -> None:
+    """+90 asks for a quarter turn counter-clockwise when shown."""
+    path = make_clip(tmp_path / "phone.mp4", [0.0], rotation=rotation)
+    with Video(path, live=False) as video:
+        image = next(iter(video)).image
+    assert image.shape == ((240, 320, 3) if rotation in (0, 180) else (320, 240, 3))
+    assert read_counter(np.rot90(image, -rotation // 90)) == 0
+    if rotation:
+        assert read_counter(image) is None
+
+
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.mov", "clip.avi", "clip.ts"])
+def test_usual_containers_are_read(tmp_path: Path, make_clip: MakeClip, name: str) -> None:
+    path = make_clip(tmp_path / name, [n / 30 for n in range(8)])
+    with Video(path, live=False) as video:
+        assert [read_counter(frame.image) for frame in video] == list(range(8))
+
+
+def cut(path: Path, kept: float) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    return path
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+def test_a_clip_without_its_index_is_refused(tmp_path: Path, make_clip: MakeClip, kept: float) -> None:
+    path = cut(make_clip(tmp_path / "cut.mp4", [n / 30 for n in range(30)]), kept)
+    with pytest.raises(BadVideo, match="is no video or was cut off.*copy or record it again"):
+        Video(path)
+
+
+@pytest.mark.parametrize(("name", "options"), [("cut.mp4", {"movflags": "faststart"}), ("cut.mkv", {})])
+def test_a_clip_that_breaks_off_gives_what_it_has_and_says_so(
+    tmp_path: Path, make_clip: MakeClip, name: str, options: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = cut(make_clip(tmp_path / name, [n / 30 for n in range(60)], options=options), 0.6)
+    frames = []
+    with (
+        Video(path, live=False) as video,
+        pytest.raises(BadVideo, match=r"breaks off after 1\.\d s, expected 2\.0 s"),
+    ):
+        frames.extend(video)
+    assert 20 < len(frames) < 45
+    with Video(path) as live:
+        assert sum(1 for _ in live) > 20
+    assert "breaks off" in caplog.text
+
+
+def test_damage_in_the_middle_is_passed_over(
+    tmp_path: Path, make_clip: MakeClip, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = make_clip(
+        tmp_path / "scratched.mp4", [n / 30 for n in range(60)], options={"movflags": "faststart"}
+    )
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 20] = bytes(20)  # in the length of a piece, or its content
+    path.write_bytes(bytes(data))
+    with caplog.at_level(logging.WARNING), Video(path, live=False) as video:
+        numbers = [frame.index for frame in video]
+    assert len(numbers) > 30 and numbers == list(range(len(numbers)))
+
+
+def music_with_a_cover(path: Path) -> Path:
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode())
+    return path
+
+
+def no_frames(path: Path) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+    return path
+
+
+def holding(content: bytes) -> Callable[[Path], Path]:
+    def write(path: Path) -> Path:
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "found"),
+    [
+        ("song.mp4", music_with_a_cover, r"holds no moving pictures \(found: audio\)"),
+        ("zero.avi", no_frames, "holds no frame"),
+        ("zero.mp4", no_frames, "holds no moving pictures|holds no frame"),
+        ("zero.mkv", no_frames, "is no video or was cut off|holds no"),
+        ("text.mp4", holding(b"dear diary\n" * 100), "is no video"),
+        ("text.txt", holding(b"dear diary\n" * 100), "is no video but a text"),
+        ("empty.mp4", holding(b""), "is no video"),
+        ("noise.mkv", holding(np.random.default_rng(0).bytes(5000)), "is no video"),
+    ],
+)
+def test_what_holds_no_video_is_refused_in_one_line(
+    tmp_path: Path, name: str, make: Callable[[Path], Path], found: str
+) -> None:
+    path = make(tmp_path / name)
+    with pytest.raises(BadVideo, match=found) as caught:
+        Video(path)
+    message = str(caught.value)
+    assert str(path) in message and "expected a video" in message and "\n" not in message
+
+
+def test_a_missing_file_is_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match="does not exist") as caught:
+        Video(tmp_path / "nothing.mp4")
+    assert caught.value.exit_status == 2
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadVideo, match="is a folder"):
+        Video(tmp_path)
+
+
+def test_an_unreadable_file_is_named_as_such(unreadable: Callable[[str], Path]) -> None:
+    with pytest.raises(BadVideo, match="may not be read by this user"):
+        Video(unreadable("secret.mp4"))
+
+
+def test_an_error_leaves_no_file_open(tmp_path: Path) -> None:
+    """On Windows an open file could not be deleted; elsewhere the list of open files tells."""
+    path = no_frames(tmp_path / "zero.avi")
+    with pytest.raises(PuppetError):
+        Video(path)
+    opened = Path("/proc/self/fd")
+    if opened.is_dir():
+        assert path not in [link.resolve() for link in opened.iterdir()]
+    path.unlink()
+
+
+def test_closing_from_another_thread_ends_a_wait(tmp_path: Path, make_clip: MakeClip) -> None:
+    path = make_clip(tmp_path / "slow.mp4", [0.0, 30.0])
+    video = Video(path)
+    seen: list[int] = []
+    thread = threading.Thread(target=lambda: seen.extend(frame.index for frame in video))
+    thread.start()
+    time.sleep(0.1)
+    started_s = time.perf_counter()
+    video.__exit__()
+    thread.join(2.0)
+    assert not thread.is_alive()
+    assert time.perf_counter() - started_s < 1.0
+    assert seen == [0]
+
+
+def test_a_real_clip_comes_whole() -> None:
+    clips = sorted(DRIVING.glob("*.mp4"))
+    if not clips:
+        pytest.skip("no driving clips beside the checkout (shared/data/driving)")
+    with av.open(str(clips[0])) as container:
+        stated = container.streams.video[0].frames
+    with Video(clips[0], live=False) as video:
+        times = [frame.media_s for frame in video]
+    assert len(times) == stated
+    assert np.diff(np.array(times, dtype=float)) == pytest.approx(1 / video.fps, abs=0.002)
