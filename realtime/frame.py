@@ -33,9 +33,10 @@ class Source(Protocol):
     `live` sources never block longer than `timeout_s` for a frame and drop what nobody fetched in time.
     """
 
-    live: bool
-    fps: float  # nominal for files, measured over the last second for cameras
-
+    @property
+    def live(self) -> bool: ...
+    @property
+    def fps(self) -> float: ...  # nominal for files, measured over the last second for cameras
     def __iter__(self) -> Iterator[Frame]: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc_info: object) -> None: ...
@@ -52,8 +53,8 @@ class Tracker(Protocol):
 class Puppet(Protocol):
     """Motion to image, opened with one portrait."""
 
-    size: tuple[int, int]  # width, height of every image it returns
-
+    @property
+    def size(self) -> tuple[int, int]: ...  # width, height of every image it returns
     def __call__(self, motion: Motion) -> Image: ...
 
 
