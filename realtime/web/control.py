@@ -11,7 +11,12 @@ from face.errors import WrongUse
 GAINS = ("pose", "expression", "eyes")
 GAIN_RANGE = (0.0, 2.0)  # 0 holds that part still, 1 is the driver's own movement
 SMOOTHING_RANGE = (0.0, 2.0)
-MODES = ("mirror", "badge", "passthrough", "statistics", "landmarks")
+MODES = ("mirror", "flip", "badge", "passthrough")
+NUDGES = {  # share of the picture's side, right and down
+    "left": (-0.03, 0.0), "right": (0.03, 0.0), "up": (0.0, -0.03), "down": (0.0, 0.03),
+    "left_fine": (-0.003, 0.0), "right_fine": (0.003, 0.0),
+    "up_fine": (0.0, -0.003), "down_fine": (0.0, 0.003),
+}  # fmt: skip
 
 Value = str | float | bool | None  # what the page sends beside a command's name
 
@@ -77,6 +82,9 @@ class SessionLike(Protocol):
     def set_mode(self, name: str, on: bool) -> None: ...
     def zoom_in(self) -> None: ...
     def zoom_out(self) -> None: ...
+    def move_crop(self, right: float, down: float) -> None: ...
+    def reset_crop(self) -> None: ...
+    def reload_portraits(self) -> None: ...
 
 
 def obey(session: SessionLike, name: str, value: Value) -> None:
@@ -113,6 +121,12 @@ def _method(session: SessionLike, value: Value) -> None:
     session.set_method(value)
 
 
+def _move(session: SessionLike, value: Value) -> None:
+    if not isinstance(value, str) or value not in NUDGES:
+        raise WrongUse(f"move is {value!r}, expected one of {', '.join(NUDGES)}")
+    session.move_crop(*NUDGES[value])
+
+
 def _gain(region: str) -> "Command":
     def command(session: SessionLike, value: Value) -> None:
         session.set_gain(region, _number(value, f"{region} gain", GAIN_RANGE))
@@ -141,6 +155,9 @@ COMMANDS: Mapping[str, Command] = {
     "smoothing": lambda session, value: session.set_smoothing(_number(value, "smoothing", SMOOTHING_RANGE)),
     "zoom_in": lambda session, _: session.zoom_in(),
     "zoom_out": lambda session, _: session.zoom_out(),
+    "reset_crop": lambda session, _: session.reset_crop(),
+    "reload": lambda session, _: session.reload_portraits(),
+    "move": _move,
     **{f"gain.{region}": _gain(region) for region in GAINS},
     **{name: _mode(name) for name in MODES},
 }

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs
 from face.errors import WrongUse
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+PICTURE_PATH = "/picture.mjpg"
 TOKEN_BYTES = 24  # 192 bits: nobody guesses it
 
 Message = MutableMapping[str, Any]
@@ -82,12 +83,21 @@ class Guard:
     host: str  # what the server listens on
     port: int
     allow_remote: bool = False
-    url_token_paths: tuple[str, ...] = ("/", "/picture.mjpg")  # where the token may stand in the address
 
     @property
     def cookie_name(self) -> str:
         """Cookies know no ports: two servers on one machine must not overwrite each other's."""
         return f"facepuppet_{self.port}"
+
+    @property
+    def picture_token(self) -> str:
+        """A lesser secret for the picture alone: it may be shown, and pasted into other programs."""
+        return hmac.new(self.token.encode(), b"picture", "sha256").hexdigest()[:32]
+
+    @property
+    def picture_path(self) -> str:
+        """Where programs without cookies find the live picture."""
+        return f"{PICTURE_PATH}?token={self.picture_token}"
 
     @property
     def cookie(self) -> str:
@@ -115,18 +125,16 @@ class Guard:
 
     def token_in_address(self, scope: Scope) -> bool:
         """True when the address itself carries the right token, on a path where it may."""
-        if scope["path"] not in self.url_token_paths or scope["type"] != "http":
+        expected = {"/": self.token, PICTURE_PATH: self.picture_token}.get(scope["path"])
+        if expected is None or scope["type"] != "http":
             return False
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
-        return self._same(given)
+        return _same(given, expected)
 
     def _token_in_cookie(self, header: str) -> bool:
         # By hand: other programs here set cookies too, and http.cookies stops at the first odd one.
         pairs = (pair.strip().partition("=") for pair in header.split(";"))
-        return any(self._same(value) for name, _, value in pairs if name == self.cookie_name)
-
-    def _same(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self.token.encode())
+        return any(_same(value, self.token) for name, _, value in pairs if name == self.cookie_name)
 
     def _own_origin(self, origin: str | None, host: str) -> bool:
         return origin is not None and origin.lower() == f"http://{host}".lower()
@@ -143,6 +151,11 @@ class Guard:
             return False
         own = socket.gethostname().lower()
         return name in (self.host, own, f"{own}.local") or _is_address(name)
+
+
+def _same(given: str, expected: str) -> bool:
+    """In constant time: how long it takes tells nothing about how much was right."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
 
 
 def _is_address(name: str) -> bool:

@@ -33,7 +33,7 @@ class Picture:
 
     sequence: int  # counts encoded frames from 1; a gap seen by a client is a frame it skipped
     captured_s: float  # time.perf_counter() of the driver's frame behind it
-    sent_s: float  # time.perf_counter() when it was encoded
+    encoded_s: float  # time.perf_counter() when the JPEG was ready
     size: tuple[int, int]  # width, height
     jpeg: bytes
 
@@ -109,6 +109,8 @@ class WebSink:
         def unwatch() -> None:
             with self._lock:
                 self._watchers.pop(key, None)
+                if not self._watchers:
+                    self._latest = None  # nobody shall begin with a picture from long ago
 
         return unwatch
 

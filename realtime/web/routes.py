@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: MIT
+"""The server's addresses: page, pictures, camera, commands, portraits. Knows who may come in from nobody.
+
+GET  /                      the page
+GET  /picture.mjpg          the live picture as Motion JPEG, for programs without WebSockets
+GET  /portraits/N.jpg       thumbnail of portrait N
+POST /portraits?name=...    a new portrait, the file's bytes as the body
+WS   /live                  pictures out: header and JPEG; the next one after the client's answer
+WS   /camera                pictures in: JPEG or WebP; one JSON answer each
+WS   /control               commands in, answers and state out, JSON
+"""
+
+import asyncio
+import json
+import logging
+import math
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from face.errors import PuppetError, WrongUse
+from realtime.web.camera import BadBlob, BrowserSource
+from realtime.web.control import SessionLike, Value, obey
+from realtime.web.guard import PICTURE_PATH, Guard
+from realtime.web.picture import Picture, WebSink
+from realtime.web.portraits import Shelf, key_of
+from realtime.web.switch import SourceSwitch
+
+logger = logging.getLogger(__name__)
+
+PICTURE_HEADER = struct.Struct("<IIIIdd")  # sequence, width, height, 0, captured_s, encoded_s; then the JPEG
+STATE_EVERY_S = 0.25
+RESEND_S = 1.0  # Motion JPEG: a still picture is sent again this often, which also finds dead connections
+LONGEST_COMMAND = 4096  # characters
+CAMERA_TAKEN = 4001  # WebSocket close code: another page sends its camera now
+
+ASSETS = {  # address -> type; each is a file beside this one
+    "/page.css": "text/css",
+    "/page.js": "text/javascript",
+    "/live.js": "text/javascript",
+    "/camera.js": "text/javascript",
+    "/camera-worker.js": "text/javascript",
+    "/controls.js": "text/javascript",
+    "/portraits.js": "text/javascript",
+    "/keys.js": "text/javascript",
+    "/icon.svg": "image/svg+xml",
+}
+HERE = Path(__file__).parent
+
+
+class Desk:
+    """What the handlers share. Lives in the server's event loop; only `wake_all` comes from other threads."""
+
+    def __init__(
+        self,
+        session: SessionLike,
+        picture: WebSink,
+        camera: BrowserSource | None,
+        sources: SourceSwitch | None,
+        shelf: Shelf,
+        *,
+        picture_path: str,
+    ) -> None:
+        self.session = session
+        self.picture = picture
+        self.camera = camera
+        self.sources = sources
+        self.shelf = shelf
+        self.picture_path = picture_path  # with its own token, for other programs
+        self.closing = False
+        self.pulses: set[asyncio.Event] = set()
+        self.camera_owner: WebSocket | None = None
+
+    def close(self) -> None:
+        """Let every waiting handler go; in the event loop."""
+        self.closing = True
+        for pulse in self.pulses:
+            pulse.set()
+
+    def state(self) -> dict[str, Any]:
+        """What the page shows, as JSON can carry it."""
+        state = self.session.state()
+        said = self.sources.message if self.sources else (0, "")
+        return {
+            "fps": _finite(state.fps),
+            "latency_p50_ms": _finite(state.latency_p50_ms),
+            "latency_p95_ms": _finite(state.latency_p95_ms),
+            "delivered": state.delivered,
+            "dropped": state.dropped,
+            "face_found": state.face_found,
+            "portraits": [{"name": path.stem, "key": key_of(path)} for path in state.portraits],
+            "portrait": state.portrait,
+            "enrolling": state.enrolling,
+            "method": state.method,
+            "methods": list(state.methods),
+            "gains": dict(state.gains),
+            "smoothing": state.smoothing,
+            "zoom": state.zoom,
+            "modes": dict(state.modes),
+            "message": {"number": state.message_number, "text": state.message},
+            "source": self.sources.chosen if self.sources else "",
+            "sources": list(self.sources.names) if self.sources else [],
+            "source_message": {"number": said[0], "text": said[1]},
+            "camera": self.camera is not None,
+            "camera_fps": self.camera.fps if self.camera else 0.0,
+            "picture_path": self.picture_path,
+            "viewers": self.picture.watchers,
+            "upload_limit": self.shelf.largest_upload,
+        }
+
+    def obey(self, name: str, value: Value) -> None:
+        """One command of the page; in a worker thread."""
+        if name == "source":
+            if self.sources is None or not isinstance(value, str):
+                raise WrongUse(f"source {value!r} cannot be chosen: this session has one source only")
+            self.sources.choose(value)
+        else:
+            obey(self.session, name, value)
+
+
+def build_app(desk: Desk, guard: Guard) -> Starlette:
+    """The application behind the guard; its files are read once, here."""
+    handlers = Handlers(desk, guard)
+    routes: list[BaseRoute] = [
+        Route("/", handlers.page),
+        Route(PICTURE_PATH, handlers.motion_jpeg),
+        Route("/portraits/{index:int}.jpg", handlers.thumbnail),
+        Route("/portraits", handlers.upload, methods=["POST"]),
+        WebSocketRoute("/live", handlers.live),
+        WebSocketRoute("/camera", handlers.camera),
+        WebSocketRoute("/control", handlers.control),
+    ]
+    routes += [Route(address, _asset(HERE / address[1:], kind)) for address, kind in ASSETS.items()]
+    return Starlette(routes=routes)
+
+
+class Handlers:
+    """One method an address."""
+
+    def __init__(self, desk: Desk, guard: Guard) -> None:
+        self._desk = desk
+        self._guard = guard
+        self._page = (HERE / "page.html").read_bytes()
+
+    async def page(self, request: Request) -> Response:
+        headers = {"set-cookie": self._guard.cookie} if self._guard.token_in_address(request.scope) else {}
+        return Response(self._page, media_type="text/html", headers=headers)
+
+    async def motion_jpeg(self, request: Request) -> Response:
+        return StreamingResponse(
+            self._parts(),
+            media_type="multipart/x-mixed-replace; boundary=frame",
+            headers={"cross-origin-resource-policy": "same-origin"},
+        )
+
+    async def _parts(self) -> AsyncIterator[bytes]:
+        """The boundary follows its picture at once: browsers show a part when they have seen its end."""
+        desk = self._desk
+        yield b"--frame\r\n"
+        with _Watch(desk) as watch:
+            while not desk.closing:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(watch.pulse.wait(), RESEND_S)
+                watch.pulse.clear()
+                picture = desk.picture.latest()
+                if picture is not None and not desk.closing:
+                    yield b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(picture.jpeg)
+                    yield picture.jpeg + b"\r\n--frame\r\n"
+
+    async def thumbnail(self, request: Request) -> Response:
+        portraits = self._desk.session.state().portraits
+        index = int(request.path_params["index"])
+        if index >= len(portraits):
+            return Response(status_code=404)
+        try:
+            jpeg = await run_in_threadpool(self._desk.shelf.thumbnail, portraits[index])
+        except PuppetError as error:
+            return Response(str(error), status_code=404, media_type="text/plain")
+        return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
+
+    async def upload(self, request: Request) -> Response:
+        shelf, name = self._desk.shelf, request.query_params.get("name", "portrait.jpg")
+        data = bytearray()
+        try:
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > shelf.largest_upload:
+                    line = f"the photo is too large, {shelf.upload_limit}; choose a smaller one"
+                    return JSONResponse({"error": line}, status_code=413, headers={"connection": "close"})
+            path = await run_in_threadpool(shelf.receive, name, bytes(data))
+            await run_in_threadpool(self._desk.session.add_portrait, path)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except PuppetError as error:
+            return JSONResponse({"error": str(error)}, status_code=422)
+        except OSError as error:
+            line = f"the photo cannot be stored ({error.strerror}); free some space and try again"
+            return JSONResponse({"error": line}, status_code=507)
+        return JSONResponse({"added": path.stem})
+
+    async def live(self, socket: WebSocket) -> None:
+        """One picture under way at a time: a slow client skips, it never lags."""
+        await socket.accept()
+        desk, shown, free = self._desk, 0, True
+        with _Watch(desk) as watch:
+            answers: asyncio.Queue[bool] = asyncio.Queue()
+            reader = asyncio.create_task(_read_answers(socket, answers, watch.pulse))
+            try:
+                while not desk.closing:
+                    watch.pulse.clear()
+                    while not answers.empty():
+                        if not answers.get_nowait():
+                            return
+                        free = True
+                    picture = desk.picture.latest()
+                    if free and picture is not None and picture.sequence > shown:
+                        shown, free = picture.sequence, False
+                        await socket.send_bytes(pack(picture))
+                    else:
+                        await watch.pulse.wait()
+            except WebSocketDisconnect:
+                logger.debug("a viewer left")
+            finally:
+                reader.cancel()
+
+    async def camera(self, socket: WebSocket) -> None:
+        """The page that came last sends; the one before is told."""
+        desk, camera = self._desk, self._desk.camera
+        if camera is None:
+            await socket.close()
+            return
+        await socket.accept()
+        before, desk.camera_owner = desk.camera_owner, socket
+        if before is not None:
+            with suppress(WebSocketDisconnect, RuntimeError):  # it may have left in this very moment
+                await before.close(CAMERA_TAKEN, "another page sends its camera now")
+        try:
+            while desk.camera_owner is socket:
+                message = await socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    break
+                await socket.send_json(_take(camera, message.get("bytes") or b""))
+        except (WebSocketDisconnect, RuntimeError):
+            logger.debug("a camera left")
+        finally:
+            if desk.camera_owner is socket:
+                desk.camera_owner = None
+
+    async def control(self, socket: WebSocket) -> None:
+        """Commands are answered by number; the state comes by itself."""
+        await socket.accept()
+        pusher = asyncio.create_task(self._push_state(socket))
+        try:
+            while True:
+                answer = await self._answer(await socket.receive_text())
+                await socket.send_json(answer)
+        except (WebSocketDisconnect, KeyError):  # KeyError: bytes where text is spoken
+            logger.debug("a page left")
+        finally:
+            pusher.cancel()
+
+    async def _push_state(self, socket: WebSocket) -> None:
+        with suppress(WebSocketDisconnect, RuntimeError):
+            while not self._desk.closing:
+                await socket.send_json({"state": self._desk.state()})
+                await asyncio.sleep(STATE_EVERY_S)
+
+    async def _answer(self, text: str) -> dict[str, Any]:
+        number: object = None
+        try:
+            if len(text) > LONGEST_COMMAND:
+                raise WrongUse(f"command of {len(text)} characters, expected at most {LONGEST_COMMAND}")
+            number, name, value = _parse(text)
+            await run_in_threadpool(self._desk.obey, name, value)
+        except PuppetError as error:
+            return {"answer": number, "error": str(error)}
+        except Exception as error:  # the page of a running show outlives a bug in one command
+            logger.exception("a command of the page failed")
+            return {"answer": number, "error": f"the command failed: {type(error).__name__}; see the log"}
+        return {"answer": number, "error": ""}
+
+
+class _Watch:
+    """A place at the picture: `pulse` is set when something new is to be looked at. In the event loop."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.pulse = asyncio.Event()
+        self._unwatch: Callable[[], None] | None = None
+
+    def __enter__(self) -> "_Watch":
+        loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop closed between the publisher's look and its call
+                loop.call_soon_threadsafe(self.pulse.set)
+
+        self._desk.pulses.add(self.pulse)
+        self._unwatch = self._desk.picture.watch(wake)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._unwatch is not None:
+            self._unwatch()
+        self._desk.pulses.discard(self.pulse)
+
+
+def pack(picture: Picture) -> bytes:
+    """A picture as one binary message of /live."""
+    width, height = picture.size
+    header = PICTURE_HEADER.pack(picture.sequence, width, height, 0, picture.captured_s, picture.encoded_s)
+    return header + picture.jpeg
+
+
+async def _read_answers(socket: WebSocket, answers: asyncio.Queue[bool], pulse: asyncio.Event) -> None:
+    """True for each message of the client, False when it has left."""
+    here = True
+    while here:
+        here = (await socket.receive())["type"] != "websocket.disconnect"
+        answers.put_nowait(here)
+        pulse.set()
+
+
+def _take(camera: BrowserSource, blob: bytes) -> dict[str, Any]:
+    try:
+        return {"captured_s": camera.offer(blob).captured_s}
+    except BadBlob as error:
+        return {"refused": str(error)}
+
+
+def _parse(text: str) -> tuple[object, str, Value]:
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise WrongUse('the command is no JSON, expected {"do": name, "value": ...}') from error
+    name = message.get("do") if isinstance(message, dict) else None
+    value = message.get("value") if isinstance(message, dict) else None
+    if not isinstance(name, str) or not isinstance(value, str | int | float | bool | None):
+        raise WrongUse('the command has no name, expected {"do": name, "value": ...}')
+    return message.get("number"), name, value
+
+
+def _asset(path: Path, kind: str) -> Callable[[Request], Any]:
+    content = path.read_bytes()
+
+    async def asset(request: Request) -> Response:
+        return Response(content, media_type=kind)
+
+    return asset
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 2) if math.isfinite(value) else None
