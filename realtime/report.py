@@ -20,7 +20,8 @@ h1 { font-size: 1.5em } h2 { font-size: 1.1em; margin: 1.6em 0 .3em }
 table { border-collapse: collapse; width: 100% }
 th, td { padding: .25em .6em; border-bottom: 1px solid #dde2ea }
 th, td { text-align: right; font-variant-numeric: tabular-nums } th { font-weight: 600 }
-td:first-child, th:first-child { text-align: left } svg { width: 100%; height: auto } code { background: #f2f4f8 }
+  body { color: #e4e8ef; background: #14171d } code { background: #232833 }
+  th, td { border-color: #333a46 }
 .met { color: #1c7a3c } .missed { color: #b3261e }
 @media (prefers-color-scheme: dark) {
   body { color: #e4e8ef; background: #14171d } th, td { border-color: #333a46 } code { background: #232833 }
