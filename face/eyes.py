@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Eyeballs behind the lids: a whole white and a whole iris, made once from the photo, moved by gaze. Knows no tracker."""
+"""Eyeballs behind the lids: a whole white and a whole iris, made once from the photo, moved by gaze. Knows
+no tracker.
+"""
 
 from dataclasses import dataclass
 
@@ -114,12 +116,12 @@ def _build(
 def _polygon(points: NDArray[np.floating], shape: tuple[int, ...]) -> Floats:
     mask = np.zeros(shape, np.uint8)
     cv2.fillPoly(mask, [np.round(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return mask.astype(np.float32) / 255
+    return np.asarray(mask.astype(np.float32) / 255, np.float32)
 
 
 def _shrink(mask: Floats, pixels: float) -> Floats:
     inside = cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
-    return np.clip(inside - pixels, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(inside - pixels, 0, 1).astype(np.float32), np.float32)
 
 
 def _lid(patch: Floats, opening: Floats, width: float) -> tuple[Floats, Floats]:
@@ -143,14 +145,16 @@ def _lid(patch: Floats, opening: Floats, width: float) -> tuple[Floats, Floats]:
 
 
 def _white_of(patch: Floats, clean: Floats, opening: Floats) -> Floats:
-    """(3,) colour of the eye's white: the brighter half of what is surely white, or a light grey of this light."""
+    """(3,) colour of the eye's white: the brighter half of what is surely white, or a light grey of this
+    light.
+    """
     sure = patch[clean > 0.5]
     if len(sure) >= 6:
         brightness = sure.mean(1)
         return np.asarray(sure[brightness >= np.median(brightness)].mean(0), np.float32)
     around = patch[opening < 0.5]
     level = float(np.percentile(around.mean(1), 75)) if len(around) else 150.0
-    return np.clip(np.array([1.18, 1.16, 1.14], np.float32) * level, 60, 225)
+    return np.asarray(np.clip(np.array([1.18, 1.16, 1.14], np.float32) * level, 60, 225), np.float32)
 
 
 def _whole_iris(patch: Floats, seen: Floats, distance: Floats, radius: float) -> Floats:
@@ -207,7 +211,8 @@ def paint_lid(
 ) -> None:
     """Draw the upper lid where it has come down, and its lashes.
 
-    open_margin, margin (9, 2): pixels of the lid's edge when open and now, corner to corner; closing in [0, 1].
+    open_margin, margin (9, 2): pixels of the lid's edge when open and now, corner to corner; closing in [0,
+    1].
     """
     if closing < 0.05:
         return

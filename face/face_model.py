@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The 3D face model fitted by training/face_model.py: mean, triangles, expression basis, compact modes. Knows no picture.
+"""The 3D face model fitted by training/face_model.py: mean, triangles, expression basis, compact modes.
+Knows no picture.
 
-The model's frame: origin between the outer eye corners, their distance 1, x right in a frontal picture, y down, z away
-from the camera.
+The model's frame: origin between the outer eye corners, their distance 1, x right in a frontal picture, y
+down, z away from the camera.
 """
 
 from dataclasses import dataclass
@@ -27,8 +28,8 @@ LIPS_INNER_LOWER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 LIPS_OUTER_UPPER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
 LIPS_OUTER_LOWER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
 FACE_OVAL = (
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149,
-    150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176,
+    149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )  # fmt: skip
 RIGHT_IRIS = (468, 469, 470, 471, 472)  # centre first
 LEFT_IRIS = (473, 474, 475, 476, 477)
@@ -47,8 +48,8 @@ class FaceModel:
     probes: Floats  # (80, 64) expressions people make, as amounts of modes
 
     def unpose(self, landmarks: NDArray[np.floating]) -> tuple[Floats, Floats, float, Floats]:
-        """Shape (478, 3) in the model's frame, and rotation (3, 3), scale, translation (3,) that pose it again:
-        landmarks = scale * shape @ rotation.T + translation.
+        """Shape (478, 3) in the model's frame, and rotation (3, 3), scale, translation (3,) that pose it
+        again: landmarks = scale * shape @ rotation.T + translation.
         """
         if landmarks.shape != (LANDMARKS, 3):
             raise ValueError(f"landmarks are {landmarks.shape}, expected ({LANDMARKS}, 3)")

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A person cut out of a photo: clean foreground colours and a filled-in background. Knows no network; takes the matte."""
+"""A person cut out of a photo: clean foreground colours and a filled-in background. Knows no network; takes
+the matte.
+"""
 
 import cv2
 import numpy as np
@@ -10,14 +12,18 @@ Bytes = NDArray[np.uint8]
 
 
 def refine_matte(image: Bytes, coarse: Floats, radius: int) -> Floats:
-    """(H, W) alpha in [0, 1] whose edge follows the picture's: guided filter (He et al. 2010) of a coarse matte.
+    """(H, W) alpha in [0, 1] whose edge follows the picture's: guided filter (He et al. 2010) of a coarse
+    matte.
 
     `coarse` is (H, W) in [0, 1]; `radius` in pixels is the reach of the correction.
     """
     guide = image.astype(np.float32) / 255
     grey = guide @ np.array([0.299, 0.587, 0.114], np.float32)
     box = (2 * radius + 1, 2 * radius + 1)
-    blur = lambda x: cv2.blur(x, box, borderType=cv2.BORDER_REFLECT)  # noqa: E731
+
+    def blur(x: NDArray[np.floating]) -> Floats:
+        return np.asarray(cv2.blur(x, box, borderType=cv2.BORDER_REFLECT), np.float32)
+
     mean_guide, mean_coarse = blur(grey), blur(coarse)
     slope = (blur(grey * coarse) - mean_guide * mean_coarse) / (blur(grey * grey) - mean_guide**2 + 1e-3)
     refined = blur(slope) * grey + blur(mean_coarse - slope * mean_guide)
@@ -28,10 +34,11 @@ def refine_matte(image: Bytes, coarse: Floats, radius: int) -> Floats:
 
 
 def fill(image: Floats, known: Floats) -> Floats:
-    """(H, W, 3) picture whose unknown part (known (H, W) = 0) is filled smoothly from the known part around it.
+    """(H, W, 3) picture whose unknown part (known (H, W) = 0) is filled smoothly from the known part around
+    it.
 
-    Push-pull over a picture pyramid (Gortler et al. 1996): averages of known pixels only, coarse to fine. A picture
-    with nothing known comes back grey.
+    Push-pull over a picture pyramid (Gortler et al. 1996): averages of known pixels only, coarse to fine. A
+    picture with nothing known comes back grey.
     """
     if known.max() <= 0:
         return np.full_like(image, 127.0)
@@ -49,8 +56,8 @@ def fill(image: Floats, known: Floats) -> Floats:
 
 
 def background_plate(image: Bytes, alpha: Floats) -> Bytes:
-    """(H, W, 3) uint8 picture without the person: the surroundings mirrored inwards at the outline, where a turning head
-    uncovers them, and continued smoothly further in.
+    """(H, W, 3) uint8 picture without the person: the surroundings mirrored inwards at the outline, where a
+    turning head uncovers them, and continued smoothly further in.
     """
     reach = max(3, round(0.012 * max(image.shape[:2]))) | 1
     person = cv2.dilate((alpha > 0.02).astype(np.uint8), np.ones((reach, reach), np.uint8))
@@ -68,9 +75,11 @@ def background_plate(image: Bytes, alpha: Floats) -> Bytes:
     mirrored_at = cv2.GaussianBlur(
         2 * edge - grid, (0, 0), reach / 4
     )  # neighbours of different outline pixels blend
-    remap = lambda x: cv2.remap(  # noqa: E731
-        x, mirrored_at[..., 0], mirrored_at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-    )
+
+    def remap(x: Floats) -> Floats:
+        u, v = mirrored_at[..., 0], mirrored_at[..., 1]
+        return np.asarray(cv2.remap(x, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT), np.float32)
+
     mirrored = remap(image.astype(np.float32))
     clean = 1 - remap(person.astype(np.float32))
     trust = clean * np.clip(1.6 - depth / (0.10 * max(image.shape[:2])), 0, 1)
@@ -79,12 +88,13 @@ def background_plate(image: Bytes, alpha: Floats) -> Bytes:
     return np.clip(plate + 0.5, 0, 255).astype(np.uint8)
 
 
-def foreground(image: Bytes, alpha: Floats) -> Bytes:
-    """(H, W, 4) uint8 person with colour premultiplied by alpha; half-covered pixels take the person's own colour, so
-    that the old background does not travel with the head as a halo."""
-    inside = (cv2.erode(alpha, np.ones((3, 3), np.uint8)) > 0.95).astype(np.float32)
-    own = fill(image.astype(np.float32), inside)
-    trust = np.clip((alpha - 0.6) / 0.35, 0, 1)[..., None]
-    colour = image * trust + own * (1 - trust)
-    premultiplied = np.concatenate([colour * alpha[..., None], alpha[..., None] * 255], axis=2)
+def foreground(image: Bytes, alpha: Floats, plate: Bytes) -> Bytes:
+    """(H, W, 4) uint8 person, colour premultiplied by alpha, so that laid over `plate` it gives the photo back.
+
+    Solving the matting equation for the person's own colour leaves the old background behind, which would otherwise
+    travel with the head as a halo.
+    """
+    share = alpha[..., None]
+    own = image - (1 - share) * plate.astype(np.float32)
+    premultiplied = np.concatenate([np.clip(own, 0, 255 * share), 255 * share], axis=2)
     return np.clip(premultiplied + 0.5, 0, 255).astype(np.uint8)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Motion: one tracked instant of a driver's face. Knows neither the tracker that made it nor the puppets that read it.
+"""Motion: one tracked instant of a driver's face. Knows neither the tracker that made it nor the puppets
+that read it.
 
 What each method reads:
 
@@ -19,19 +20,22 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-LANDMARKS = 478  # MediaPipe Face Landmarker: 0-467 surface, 468-472 right iris, 473-477 left iris (subject's sides)
+LANDMARKS = (
+    478  # MediaPipe Face Landmarker: 0-467 surface, 468-472 right iris, 473-477 left iris (subject's sides)
+)
 
 # Order of the Face Landmarker's scores; Left and Right are the subject's.
 BLENDSHAPES: tuple[str, ...] = (
     "_neutral", "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
     "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft",
-    "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft",
-    "eyeLookUpRight", "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft",
-    "jawOpen", "jawRight", "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft",
-    "mouthFrownRight", "mouthFunnel", "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft",
-    "mouthPressRight", "mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower",
-    "mouthShrugUpper", "mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight",
-    "mouthUpperUpLeft", "mouthUpperUpRight", "noseSneerLeft", "noseSneerRight",
+    "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight",
+    "eyeLookUpLeft", "eyeLookUpRight", "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight",
+    "jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose", "mouthDimpleLeft", "mouthDimpleRight",
+    "mouthFrownLeft", "mouthFrownRight", "mouthFunnel", "mouthLeft", "mouthLowerDownLeft",
+    "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker", "mouthRight",
+    "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft",
+    "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
+    "noseSneerLeft", "noseSneerRight",
 )  # fmt: skip
 BLENDSHAPE_INDEX = {name: index for index, name in enumerate(BLENDSHAPES)}
 
@@ -40,16 +44,21 @@ BLENDSHAPE_INDEX = {name: index for index, name in enumerate(BLENDSHAPES)}
 class Motion:
     """One instant of one driver. Arrays are float32 and never written to after construction.
 
-    Picture frame: origin at the top left, x right, y down, seen as the camera sees it (the subject's left is on
-    the picture's right unless the source was mirrored).
+    Picture frame: origin at the top left, x right, y down, seen as the camera sees it (the subject's left is
+    on the picture's right unless the source was mirrored).
     """
 
     captured_s: float  # time.perf_counter() of the frame it was tracked in
-    rotation: Floats  # (3,) yaw, pitch, roll in degrees; + = subject's own left, up, towards own left shoulder
-    translation: Floats  # (2,) centre of the head in units of picture WIDTH, from the picture's centre, x right, y down
+    rotation: (
+        Floats  # (3,) yaw, pitch, roll in degrees; + = subject's own left, up, towards own left shoulder
+    )
+    # (2,) centre of the head in units of picture WIDTH, from the picture's centre, x right, y down
+    translation: Floats
     scale: float  # outer-eye-corner distance of the head seen frontally, in units of picture width
     blendshapes: Floats  # (52,) scores in [0, 1], order BLENDSHAPES
-    landmarks: Floats  # (478, 3) pixels of the tracked picture; z in the same unit, smaller = nearer to the camera
+    landmarks: (
+        Floats  # (478, 3) pixels of the tracked picture; z in the same unit, smaller = nearer to the camera
+    )
     gaze: Floats  # (2,) yaw, pitch of the eyes against the head in degrees, signs as `rotation`
     confidence: float  # 1 tracked, 0 no face (an idle motion), between while easing from one to the other
     image_size: tuple[int, int]  # width, height in pixels of the tracked picture

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The inside of a mouth: the photo's own teeth where it shows some, painted teeth, tongue and cavity elsewhere.
+"""The inside of a mouth: the photo's own teeth where it shows some, painted teeth, tongue and cavity
+elsewhere.
 
-Knows no tracker. Upper teeth are fixed to the skull, lower teeth and tongue to the jaw, so opening the mouth uncovers
-them instead of stretching them; their light is taken from the photo.
+Knows no tracker. Upper teeth are fixed to the skull, lower teeth and tongue to the jaw, so opening the mouth
+uncovers them instead of stretching them; their light is taken from the photo.
 """
 
 from dataclasses import dataclass
@@ -79,7 +80,9 @@ def paint_mouth(
     zoom: float,
     jaw: Floats,
 ) -> None:
-    """Fill where `label_map` shows the gap between the lips; jaw (2,) is the chin's offset in the model's frame."""
+    """Fill where `label_map` shows the gap between the lips; jaw (2,) is the chin's offset in the model's
+    frame.
+    """
     seen = label_map == MOUTH
     rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
     if len(rows) == 0:
@@ -114,7 +117,9 @@ def _carry(photo: Floats, mouth: Mouth, rig: HeadRig, skull: Floats, size: tuple
 
 
 def _warp(picture: Floats, pixels_per_unit: float, frame: Floats, size: tuple[int, int]) -> Floats:
-    """`picture` drawn so that its centre and axes (0.2 units each) fall on the three points `frame` (3, 2)."""
+    """`picture` drawn so that its centre and axes (0.2 units each) fall on the three points `frame` (3,
+    2).
+    """
     middle = np.array([picture.shape[1] / 2 - 0.5, picture.shape[0] / 2 - 0.5], np.float32)
     step = 0.2 * pixels_per_unit
     corners = middle + np.array([[0, 0], [step, 0], [0, step]], np.float32)
@@ -210,7 +215,9 @@ def _photo_teeth(image: Bytes, rig: HeadRig, gap: float) -> tuple[Floats | None,
 
 
 def _tooth_colour(photo: Floats | None, white: Floats) -> Floats:
-    """(3,) colour of teeth: the photo's own if it shows enough of them, else a slightly warm white of its light."""
+    """(3,) colour of teeth: the photo's own if it shows enough of them, else a slightly warm white of its
+    light.
+    """
     guess = np.clip(
         white * np.array([1.16, 1.11, 1.01], np.float32), 60, 238
     )  # lids shade the eye's white, not teeth
@@ -233,4 +240,4 @@ def _lip_colour(image: Bytes, rig: HeadRig) -> Floats:
     points = np.round(np.concatenate([between, above])).astype(int)
     xs = np.clip(points[:, 0], 0, image.shape[1] - 1)
     ys = np.clip(points[:, 1], 0, image.shape[0] - 1)
-    return np.median(image[ys, xs].astype(np.float32), axis=0)
+    return np.asarray(np.median(image[ys, xs].astype(np.float32), axis=0), np.float32)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Triangles to pixels: a depth-tested rasteriser and the soft composite over a background. Knows nothing of faces.
+"""Triangles to pixels: a depth-tested rasteriser and the soft composite over a background. Knows nothing of
+faces.
 
-Pixel (x, y) is sampled at its centre, whose coordinate is (x, y) itself, so that a mesh at rest gives every pixel back.
-Each compiled function has a slow twin in plain numpy with the same signature.
+Pixel (x, y) is sampled at its centre, whose coordinate is (x, y) itself, so that a mesh at rest gives every
+pixel back. Each compiled function has a slow twin in plain numpy with the same signature.
 """
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 EMPTY = 0  # label of a pixel no triangle covers
+FARTHEST = np.float32(1e30)  # depth of a pixel no triangle covers; finite, as fast maths knows no infinity
 EDGE_SLACK = 1e-4  # in barycentric units: neighbours must leave no crack between them
 
 
@@ -28,12 +30,13 @@ def rasterise(
 ) -> None:
     """Fill the four (H, W) outputs with what the nearest triangle shows at each pixel.
 
-    points (V, 3): x, y in pixels, z away from the viewer, any unit; texture_points (V, 2): pixels of the texture;
-    triangles (T, 3); labels (T,) above 0. Culled: triangles that turn their back (counter-clockwise on screen, y
-    down) when their label is odd; those with an even label show both sides.
+    points (V, 3): x, y in pixels, z away from the viewer, any unit; texture_points (V, 2): pixels of the
+    texture;
+    triangles (T, 3); labels (T,) above 0. Culled: triangles that turn their back (counter-clockwise on
+    screen, y down) when their label is odd; those with an even label show both sides.
     """
     height, width = depth.shape
-    depth[:] = np.inf
+    depth[:] = FARTHEST
     label_map[:] = EMPTY
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -84,7 +87,7 @@ def rasterise_reference(
 ) -> None:
     """Slow twin of `rasterise`: whole-picture masks, one triangle after the other."""
     ys, xs = np.mgrid[0 : depth.shape[0], 0 : depth.shape[1]].astype(np.float64)
-    depth[:] = np.inf
+    depth[:] = FARTHEST
     label_map[:] = EMPTY
     for triangle, label in zip(triangles, labels, strict=True):
         (ax, ay, az), b, c = points[triangle].astype(np.float64)
@@ -109,7 +112,8 @@ def rasterise_reference(
 def composite(
     texture: Bytes, background: Bytes, map_u: Floats, map_v: Floats, label_map: Bytes, out: Bytes
 ) -> None:
-    """Bilinear look-up of `texture` (h, w, 4), colour premultiplied by alpha, over `background` (H, W, 3) into `out`.
+    """Bilinear look-up of `texture` (h, w, 4), colour premultiplied by alpha, over `background` (H, W, 3)
+    into `out`.
 
     Coordinates beyond the texture take its border. Pixels labelled EMPTY show the background.
     """

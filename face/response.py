@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""How strongly one portrait's face must move for a tracker to read a given score. Knows neither tracker nor picture.
+"""How strongly one portrait's face must move for a tracker to read a given score. Knows neither tracker nor
+picture.
 
-Scores are no plain function of the motion: some faces open their mouth far before `jawOpen` leaves zero, others smile at
+Scores are no plain function of the motion: some faces open their mouth far before `jawOpen` leaves zero,
+others smile at
 rest. A portrait's curves are measured once, by moving it and reading it, and then turned around.
 """
 
@@ -66,8 +68,8 @@ class Response:
 
 
 def features(amounts: Floats, yaw: float, pitch: float) -> Floats:
-    """(11,) what a score depends on: amounts (7,) along DIRECTIONS and the head's turn in degrees, which the tracker's
-    scores do not quite leave out.
+    """(11,) what a score depends on: amounts (7,) along DIRECTIONS and the head's turn in degrees, which the
+    tracker's scores do not quite leave out.
     """
     y, p = yaw / 15, pitch / 15
     return np.array([*amounts, y, p, y * y, p * p], np.float32)
@@ -76,9 +78,10 @@ def features(amounts: Floats, yaw: float, pitch: float) -> Floats:
 def measure_response(
     read: Callable[[Floats, float, float], NDArray[np.floating] | None], model: FaceModel
 ) -> Response | None:
-    """Response of the portrait behind `read`, which shows an expression offset (468, 3) with the head turned by yaw and
-    pitch in degrees, and returns the (52,) scores the tracker reads off the picture, or None where it finds no face.
-    None when the face is lost too often to tell.
+    """Response of the portrait behind `read`, which shows an expression offset (468, 3) with the head turned
+    by yaw and
+    pitch in degrees, and returns the (52,) scores the tracker reads off the picture, or None where it finds
+    no face. None when the face is lost too often to tell.
     """
     reader = MouthReader(model)
     alone = directions(model)[:2]
@@ -116,11 +119,13 @@ def _logit(score: NDArray[np.floating] | float) -> NDArray[np.float64]:
 
 
 def _censored_fit(x: NDArray[np.floating], scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Ridge regression of logit(scores) on x (N, 8); a score at the floor or ceiling only bounds the fit there."""
+    """Ridge regression of logit(scores) on x (N, 8); a score at the floor or ceiling only bounds the fit
+    there.
+    """
     observed = _logit(scores)
-    wanted = observed
+    wanted: NDArray[np.floating] = observed
     gram = x.T @ x + RIDGE * np.eye(x.shape[1])
-    solution = np.zeros(x.shape[1])
+    solution: NDArray[np.floating] = np.zeros(x.shape[1])
     for _ in range(8):
         solution = np.linalg.solve(gram, x.T @ wanted)
         predicted = x @ solution
@@ -139,7 +144,9 @@ def directions(model: FaceModel) -> Floats:
 
 
 class MouthReader:
-    """Splits a driver's offsets into amounts along DIRECTIONS, by least squares over the lips and the chin."""
+    """Splits a driver's offsets into amounts along DIRECTIONS, by least squares over the lips and the
+    chin.
+    """
 
     def __init__(self, model: FaceModel) -> None:
         lips = {
@@ -164,8 +171,10 @@ class MouthReader:
 
 
 def targets(response: Response, jaw_score: float, smile_share: float) -> Floats:
-    """(2,) scores the portrait should read: jaw_score above its own, and smile_share (0..1) of the way from its calm face
-    to a full smile. A portrait that smiles at rest calms down a little, or it could never show that the driver smiles.
+    """(2,) scores the portrait should read: jaw_score above its own, and smile_share (0..1) of the way from
+    its calm face
+    to a full smile. A portrait that smiles at rest calms down a little, or it could never show that the
+    driver smiles.
     """
     jaw_rest, smile_rest = (float(score) for score in response.at_rest)
     calm = smile_rest * (1 - (1 - CALM_SHARE) * min(smile_rest / 0.5, 1.0))
@@ -174,7 +183,9 @@ def targets(response: Response, jaw_score: float, smile_share: float) -> Floats:
 
 
 def corrections(held: Floats, wanted: Floats, response: Response) -> Floats:
-    """(2,) what to add along jawOpen and smile to `held` (11,) features for the portrait to read the wanted (2,) scores."""
+    """(2,) what to add along jawOpen and smile to `held` (11,) features for the portrait to read the wanted
+    (2,) scores.
+    """
     predicted = response.bias + response.weights @ held
     missing = _logit(wanted) - predicted
     # where no more than the rest is wanted, less will do too
@@ -184,4 +195,5 @@ def corrections(held: Floats, wanted: Floats, response: Response) -> Floats:
     steep = np.maximum(np.diag(own), 0.8)  # a portrait that hardly responds is not forced
     matrix = np.where(np.eye(2, dtype=bool), steep[:, None], own)
     damped = np.linalg.solve(matrix.T @ matrix + 0.15 * np.eye(2), matrix.T @ missing)
-    return np.clip(damped, -np.array(LARGEST), np.array(LARGEST)).astype(np.float32)
+    limited: Floats = np.clip(damped, -np.array(LARGEST), np.array(LARGEST)).astype(np.float32)
+    return limited

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """From a driver's motion to a portrait's: what of it is expression, pose, lids and gaze. Knows no picture.
 
-Offsets travel in the face model's frame, so the driver's head pose drops out and faces of other sizes fit. Lids and lips
-are contacts: they are transferred as openness, because an offset that just closes one person's eye leaves another's ajar.
+Offsets travel in the face model's frame, so the driver's head pose drops out and faces of other sizes fit.
+Lids and lips
+are contacts: they are transferred as openness, because an offset that just closes one person's eye leaves
+another's ajar.
 """
 
 from dataclasses import dataclass
@@ -114,7 +116,9 @@ class Retargeter:
         )
 
     def probe(self, offsets: Floats, yaw: float, pitch: float) -> RigPose:
-        """An expression offset (468, 3) and a turn of the head in degrees, nothing else; lips still never cross."""
+        """An expression offset (468, 3) and a turn of the head in degrees, nothing else; lips still never
+        cross.
+        """
         offsets = self._lips(offsets.astype(np.float32))
         return RigPose(
             offsets=offsets,
@@ -165,12 +169,8 @@ class Retargeter:
 
     def _limited(self, relative: Floats) -> Floats:
         """The turn (3, 3) whose result on the portrait stays within what a photo can show."""
-        yaw, pitch, roll = euler_angles(relative @ self._rotation)
-        soft = lambda angle, limit: float(limit * np.tanh(angle / limit)) if abs(angle) > 1 else float(angle)  # noqa: E731
-        limited = rotation_matrix(soft(yaw, YAW_LIMIT), soft(pitch, PITCH_LIMIT), float(roll))
-        own = euler_angles(self._rotation)
-        limited_own = rotation_matrix(soft(own[0], YAW_LIMIT), soft(own[1], PITCH_LIMIT), float(own[2]))
-        return np.asarray(limited @ limited_own.T, np.float32)  # exactly identity at rest
+        limited = _within_limits(relative @ self._rotation)
+        return np.asarray(limited @ _within_limits(self._rotation).T, np.float32)  # identity at rest
 
     def _lids(self, offsets: Floats, right: float, left: float) -> Floats:
         offsets = offsets.copy()
@@ -194,8 +194,8 @@ class Retargeter:
         return offsets
 
     def _lips(self, offsets: Floats) -> Floats:
-        """Lips that would pass through one another meet in the middle, and so do those all but closed; skin below the
-        lower lip is pushed on rather than folded under.
+        """Lips that would pass through one another meet in the middle, and so do those all but closed; skin
+        below the lower lip is pushed on rather than folded under.
         """
         offsets = offsets.copy()
         up, low = list(LIPS_INNER_UPPER[1:-1]), list(LIPS_INNER_LOWER[1:-1])
@@ -220,6 +220,14 @@ class Retargeter:
         shift = iris(now) - iris(rest)
         trusted = np.clip((openness - 0.3) / 0.4, 0, 1)  # a shut eye's iris is a guess of the tracker's
         return np.asarray(np.clip(shift * trusted, -0.09, 0.09), np.float32)
+
+
+def _within_limits(rotation: Floats) -> Floats:
+    """The rotation with yaw and pitch bent softly towards their limits."""
+    yaw, pitch, roll = (float(angle) for angle in euler_angles(rotation))
+    return rotation_matrix(
+        YAW_LIMIT * float(np.tanh(yaw / YAW_LIMIT)), PITCH_LIMIT * float(np.tanh(pitch / PITCH_LIMIT)), roll
+    )
 
 
 def _eye_ratio(shape: Floats, upper: tuple[int, ...], lower: tuple[int, ...]) -> float:

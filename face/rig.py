@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A photo's head as a mesh that can be posed: tracked face, hair, neck and surroundings. Knows no pixel values.
+"""A photo's head as a mesh that can be posed: tracked face, hair, neck and surroundings. Knows no pixel
+values.
 
-Every vertex has a rest position in the photo (pixels, with depth in the same unit), a head weight (1 moves with the
-head, 0 stays) and a carrier landmark whose expression it follows softly.
+Every vertex has a rest position in the photo (pixels, with depth in the same unit), a head weight (1 moves
+with the head, 0 stays) and a carrier landmark whose expression it follows softly.
 """
 
 from dataclasses import dataclass
@@ -61,8 +62,8 @@ class HeadRig:
     def pose(self, offsets: Floats, turn: Floats, shift: NDArray[np.floating], zoom: float) -> Floats:
         """Vertices (V, 3) in pixels for a motion away from rest.
 
-        offsets (468, 3) expression, model's frame; turn (3, 3) rotation on top of the photo's own; shift (2,) of the
-        pivot in outer eye distances; zoom factor of the head's size.
+        offsets (468, 3) expression, model's frame; turn (3, 3) rotation on top of the photo's own; shift
+        (2,) of the pivot in outer eye distances; zoom factor of the head's size.
         """
         moved = self.shape + offsets[self.carrier] * self.carry[:, None]
         weights = (self.head_weight, self.shift_weight)
@@ -190,7 +191,7 @@ def _triangles(rest: Floats, model: FaceModel) -> tuple[NDArray[np.int32], NDArr
         where[float(x), float(y)] = int(member)
     oval = rest[list(FACE_OVAL), :2].astype(np.float32)
     outer = []
-    for corners in subdivision.getTriangleList().reshape(-1, 3, 2):
+    for corners in np.asarray(subdivision.getTriangleList()).reshape(-1, 3, 2):
         indices = [where.get((float(x), float(y))) for x, y in corners]
         middle = corners.mean(0)
         if None in indices or cv2.pointPolygonTest(oval, (float(middle[0]), float(middle[1])), False) > 0:
@@ -207,7 +208,9 @@ def _signed_area(points: Floats, triangles: NDArray[np.int32]) -> Floats:
 
 
 def _weights(shape: Floats) -> tuple[Floats, Floats]:
-    """Head weight and shift weight (V,): the neck twists from the chin down, the shoulders stay but sway a little."""
+    """Head weight and shift weight (V,): the neck twists from the chin down, the shoulders stay but sway a
+    little.
+    """
     below_chin = shape[:, 1] - 1.2 + 0.5 * np.maximum(np.abs(shape[:, 0]) - 0.75, 0)
     head = 1 - _smoothstep(below_chin / 0.85)
     return head, np.maximum(head, 0.3)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Where the model files that come with package dependencies lie, checked by sha256. Knows not what they compute."""
+"""Where the model files that come with package dependencies lie, checked by sha256. Knows not what they
+compute.
+"""
 
 import hashlib
 from functools import cache
@@ -42,7 +44,8 @@ def check_model(path: Path, sha256: str) -> Path:
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != sha256:
         raise ModelUnavailable(
-            f"{path} has sha256 {found[:12]}..., expected {sha256[:12]}...; it was altered or cut short, reinstall it"
+            f"{path} has sha256 {found[:12]}..., expected {sha256[:12]}...; "
+            "it was altered or cut short, reinstall it"
         )
     return path
 

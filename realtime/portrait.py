@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A photo made ready to be moved: its one face found and checked, its person cut out. Knows no driver and no puppet."""
+"""A photo made ready to be moved: its one face found and checked, its person cut out. Knows no driver and no
+puppet.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,25 +94,82 @@ def _one_face(image: Image, name: str) -> tuple[NDArray[np.float32], NDArray[np.
         output_face_blendshapes=True,
     )
     height, width = image.shape[:2]
+    faces: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
     with vision.FaceLandmarker.create_from_options(options) as landmarker:
-        found = landmarker.detect(
-            mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(image))
-        )
-    faces = [
-        np.array([(p.x * width, p.y * height, p.z * width) for p in face], np.float32)
-        for face in found.face_landmarks
-    ]
+        for windows in _searches(width, height):
+            for left, top, right, bottom in windows:
+                for face in _faces_in(landmarker, image, left, top, right, bottom):
+                    _keep_if_new(faces, face)
+            if faces:
+                break
     if not faces:
         raise BadPortrait(
             f"{name}: no face found in {width}x{height} px, expected one facing the camera; "
             "use a photo with a clear, well lit face"
         )
-    widths = np.array([np.ptp(face[:, 0]) for face in faces])
+    widths = np.array([np.ptp(landmarks[:, 0]) for landmarks, _ in faces])
     largest = int(widths.argmax())
     others = int((widths > 0.4 * widths[largest]).sum()) - 1
     if others:
         raise BadPortrait(f"{name}: {others + 1} faces found, expected one; crop the photo to one person")
-    return faces[largest], np.array([c.score for c in found.face_blendshapes[largest]], np.float32)
+    return faces[largest]
+
+
+def _searches(width: int, height: int) -> list[list[tuple[int, int, int, int]]]:
+    """Windows (left, top, right, bottom) to look in, one list after the other until a face turns up: the
+    detector wants a face that is neither small in the picture nor cut by its border.
+    """
+    halves, thirds = (
+        [
+            (round(x * width), round(y * height), round((x + share) * width), round((y + share) * height))
+            for y in steps
+            for x in steps
+        ]
+        for share, steps in ((0.5, (0.0, 0.25, 0.5)), (0.3, (0.0, 0.175, 0.35, 0.525, 0.7)))
+    )
+    margin = max(width, height) // 3
+    return [
+        [(0, 0, width, height)],
+        [(-margin, -margin, width + margin, height + margin)],
+        halves,
+        thirds,
+    ]
+
+
+def _faces_in(
+    landmarker: vision.FaceLandmarker, image: Image, left: int, top: int, right: int, bottom: int
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Landmarks (478, 3) in pixels of the whole picture, and scores (52,), of the faces in one window."""
+    height, width = image.shape[:2]
+    window = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
+    window = cv2.copyMakeBorder(
+        window,
+        max(-top, 0),
+        max(bottom - height, 0),
+        max(-left, 0),
+        max(right - width, 0),
+        cv2.BORDER_REPLICATE,
+    )
+    found = landmarker.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(window)))
+    size = np.array([right - left, bottom - top, right - left], np.float32)
+    return [
+        (
+            np.array([(p.x, p.y, p.z) for p in face], np.float32) * size
+            + np.array([left, top, 0], np.float32),
+            np.array([c.score for c in scores], np.float32),
+        )
+        for face, scores in zip(found.face_landmarks, found.face_blendshapes, strict=True)
+    ]
+
+
+def _keep_if_new(
+    faces: list[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    face: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> None:
+    """Add a face unless a window beside has shown it already."""
+    centre, reach = face[0][:, :2].mean(0), 0.5 * np.ptp(face[0][:, 0])
+    if all(np.linalg.norm(known[:, :2].mean(0) - centre) > reach for known, _ in faces):
+        faces.append(face)
 
 
 def _cut_out(image: Image) -> NDArray[np.float32]:

@@ -26,8 +26,8 @@ DEFAULT_LONGEST_PX = 512
 class MeshPuppet:
     """The portrait's own tracked 3D mesh, re-posed and deformed by the driver's motion; needs no training.
 
-    A call takes a few milliseconds at 512 px, allocates nothing of the picture's size but the result, and is not
-    thread-safe.
+    A call takes a few milliseconds at 512 px, allocates nothing of the picture's size but the result, and is
+    not thread-safe.
     """
 
     def __init__(self, portrait: Portrait) -> None:
@@ -37,7 +37,7 @@ class MeshPuppet:
         self._rig = build_rig(portrait.landmarks, self.size, model)
         self._retarget = Retargeter(model, self._rig.face_shape, self._rig.rotation)
         self._background = background_plate(portrait.image, portrait.alpha)
-        self._texture = foreground(portrait.image, portrait.alpha)
+        self._texture = foreground(portrait.image, portrait.alpha, self._background)
         self._texture_points = np.ascontiguousarray(self._rig.rest[:, :2])
         self._eyeballs = build_eyeballs(portrait.image, self._rig)
         white = np.mean([eyeball.tint for eyeball in self._eyeballs], axis=0).astype(np.float32)
@@ -104,7 +104,8 @@ PUPPETS: dict[str, Callable[..., Puppet]] = {"mesh": open_mesh}
 
 
 def open_puppet(method: str, photo: Path | str | Image, *, longest: int = DEFAULT_LONGEST_PX) -> Puppet:
-    """A puppet of `photo` by a method's name; pictures come out with their longer side at most `longest` pixels.
+    """A puppet of `photo` by a method's name; pictures come out with their longer side at most `longest`
+    pixels.
 
     Raises WrongUse for an unknown method, BadImage or BadPortrait for a photo that cannot be used.
     """

