@@ -50,7 +50,7 @@ TURNS = [
     (18, 0),
     (-18, 0),
 ]
-CALM_SHARE = 0.45  # of a portrait's own smile that is left when the driver's face rests
+CALM_SHARE = 0.25  # of a portrait's own smile that is left when the driver's face rests
 FLOOR, CEILING = 0.015, 0.985  # scores beyond say "none" and "all", not how much
 RIDGE = 0.1
 REST_WEIGHT = 20  # the face at rest counts as so many mouths more: an error there would show all the time

@@ -23,7 +23,7 @@ from realtime.frame import Image
 from realtime.models import landmarker_model, segmenter_model
 
 SMALLEST_FACE_PX = 64  # width of the face in the photo; below it there is nothing to show
-LARGEST_YAW = 32.0  # degrees a portrait may look aside before half of its face is a guess
+LARGEST_YAW = 42.0  # degrees a portrait may look aside before half of its face is a guess
 
 
 @dataclass(frozen=True, slots=True)
