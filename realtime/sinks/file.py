@@ -166,7 +166,7 @@ class FileSink:
         if not self._live:
             self._abandon()
             return SinkUnavailable(
-                f"{self.path} could not be finished: {why}; nothing is left, try elsewhere"
+                f"{self.path} could not be finished: {why}; nothing is left of it; choose another place"
             )
         if self._encoder:
             self._encoder.abandon()
@@ -174,7 +174,7 @@ class FileSink:
         self._file = None
         if not frames:
             return SinkUnavailable(
-                f"{self.path} could not be recorded: {why} before the first second; free space"
+                f"{self.path} could not be recorded: {why} before its first second; free space"
             )
         return SinkUnavailable(
             f"recording to {self.path} ended: {why}; the first {seconds:.1f} s ({frames} frames) are kept "

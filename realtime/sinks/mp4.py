@@ -69,9 +69,8 @@ class Mp4File:
         self._raw.close()
         kept = (0, 0.0)
         if self.path.is_file():
-            end = whole_fragments(self.path)
-            if end:
-                os.truncate(self.path, end)
+            if self.error is not None:  # else the failure was another's, and the file could be finished
+                os.truncate(self.path, whole_fragments(self.path))
             kept = _measure(self.path)
         if not kept[0]:
             self.path.unlink(missing_ok=True)
@@ -84,7 +83,10 @@ class Mp4File:
 
 
 def whole_fragments(path: Path) -> int:
-    """Where the last complete fragment (moof + mdat) of an unfinished mp4 ends, in bytes; 0 without one."""
+    """Where the last complete fragment of an unfinished mp4 ends, in bytes; 0 without one.
+
+    The first is moov + mdat (the muxer describes it in the head of the file), the others are moof + mdat.
+    """
     size = path.stat().st_size
     end = at = 0
     before = b""
@@ -96,7 +98,7 @@ def whole_fragments(path: Path) -> int:
             if length < 8 or at + length > size:
                 break
             at += length
-            if kind == b"mdat" and before == b"moof":
+            if kind == b"mdat" and before in (b"moov", b"moof"):
                 end = at
             before = kind
     return end
@@ -104,7 +106,7 @@ def whole_fragments(path: Path) -> int:
 
 def reason(error: OSError) -> str:
     """Why the system refused to write, in a user's words."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return "the disk is full"
     if error.errno == errno.EFBIG:
         return "the file may not grow any further"

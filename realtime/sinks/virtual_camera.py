@@ -93,6 +93,9 @@ class VirtualCamera:
             raise SinkUnavailable(
                 f"the package pyvirtualcam cannot be loaded ({error}); run: pip install pyvirtualcam"
             ) from error
+        if self._backend is not None and self._backend not in pyvirtualcam.camera.BACKENDS:
+            there = ", ".join(pyvirtualcam.camera.BACKENDS)
+            raise WrongUse(f"there is no virtual camera backend {self._backend!r}, this system has {there}")
         width, height = self._size
         try:
             return pyvirtualcam.Camera(
@@ -103,8 +106,6 @@ class VirtualCamera:
                 device=self._wanted,
                 backend=self._backend,
             )
-        except KeyError as error:
-            raise WrongUse(f"there is no virtual camera backend {self._backend!r} on this system") from error
         except RuntimeError as error:
             found = "; ".join(str(error).split("\n")) or "no backend for this system"
             which = f"virtual camera {self._wanted}" if self._wanted else "virtual camera"

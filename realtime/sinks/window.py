@@ -22,9 +22,9 @@ _CONNECT_WITHIN_S = 1.0
 class Window:
     """Shows each frame; must be used from the main thread (macOS insists).
 
-    `on_key` gets each key by its character, case kept ("a", "A", "0"), or a name such as "enter", "space".
-    Escape or closing the window ends the line (EndOfLine). `pump()` keeps the window answering while no frame
-    comes.
+    `on_key` gets each key by its character, letters in lower case (OpenCV's Qt window hides Shift),
+    or by a name such as "enter" and "space". Escape or closing the window ends the line (EndOfLine). `pump()`
+    keeps the window answering while no frame comes.
     """
 
     def __init__(
@@ -42,9 +42,11 @@ class Window:
         self._on_key = on_key
         self._bgr: Image = np.empty((0, 0, 3), np.uint8)
         self._open = False
+        self._gone = False
 
     def __enter__(self) -> Self:
         _require_display()
+        _quiet_fonts()
         flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
         try:
             cv2.namedWindow(self._title, flags)
@@ -59,6 +61,8 @@ class Window:
         return self
 
     def __call__(self, frame: Frame) -> None:
+        if self._gone:
+            raise EndOfLine  # to show a picture would open a new window
         image = self._fitter(frame.image) if self._fitter else frame.image
         if self._bgr.shape != image.shape:
             if not self._size:
@@ -70,32 +74,47 @@ class Window:
 
     def pump(self) -> None:
         """Let the window answer the desktop, and deliver the keys pressed since."""
-        while (code := cv2.waitKey(1)) != -1:
+        while (code := cv2.waitKeyEx(1)) != -1:
             key = key_name(code)
             if key == ESCAPE:
+                self._gone = True
                 raise EndOfLine
             if key and self._on_key:
                 self._on_key(key)
-        if cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
+        if not self._visible():
+            self._gone = True
             raise EndOfLine
 
     def __exit__(self, *exc_info: object) -> None:
         if not self._open:
             return
         self._open = False
-        if cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 0:
+        if self._visible():
             cv2.destroyWindow(self._title)
             cv2.waitKey(1)  # the window goes when the desktop's events are handled
 
+    def _visible(self) -> bool:
+        """Whether the window is still there; Qt raises once its last window was closed."""
+        try:
+            return bool(cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1)
+        except cv2.error:
+            return False
+
 
 def key_name(code: int) -> str:
-    """A key code of HighGUI as its character or name; empty for what is neither (Shift alone, arrows)."""
-    low = code & 0xFF
-    if code & 0xFF00 or low in (0, 0xFF):
+    """A code of waitKeyEx as character or name; empty for what is neither (Shift alone, arrows)."""
+    if not 0 < code < 0x7F:
         return ""
-    if low in _NAMES:
-        return _NAMES[low]
-    return chr(low) if chr(low).isprintable() else ""
+    return _NAMES.get(code, chr(code).lower() if chr(code).isprintable() else "")
+
+
+def _quiet_fonts() -> None:
+    """Name a folder of fonts that exists: the wheel names one it does not bring, and Qt complains each time.
+
+    The window shows no text, so it needs none.
+    """
+    if not os.path.isdir(os.environ.get("QT_QPA_FONTDIR", os.curdir)):
+        os.environ["QT_QPA_FONTDIR"] = os.path.dirname(cv2.__file__)
 
 
 def _require_display() -> None:
