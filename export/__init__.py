@@ -1,2 +1,23 @@
 # SPDX-License-Identifier: MIT
 """Weights in, artefacts out: importers, ONNX graphs, verification. Knows no camera and no training."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from face.errors import EngineUnavailable
+
+if TYPE_CHECKING:
+    from export.model_export import ExportReport
+
+
+def export_checkpoint(
+    path: Path, out: Path, *, onnx: bool = True, safetensors: bool = False
+) -> "ExportReport":
+    """Import a public checkpoint and write a model folder; torch is loaded here and not before."""
+    try:
+        from export import model_export
+    except ImportError as error:
+        raise EngineUnavailable(
+            f"export needs torch, onnx and safetensors ({error}); run: pip install 'facepuppet[export]'"
+        ) from error
+    return model_export.export_model(Path(path), Path(out), onnx=onnx, safetensors=safetensors)

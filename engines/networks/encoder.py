@@ -33,6 +33,7 @@ class EncoderConfig:
     depths: tuple[int, ...] = (3, 4, 14, 3)
     style_dim: int = 512
     reduction: int = 16  # of the squeeze-and-excite bottleneck
+    mean_rows: int = 1  # rows of latent_avg: 1, or num_styles where each layer has its own
 
     def __post_init__(self) -> None:
         if self.head not in HEADS:
@@ -149,7 +150,7 @@ class Encoder(nn.Module):
                 width = outputs
             self.taps.append(len(self.body) - 1)
         self._build_head()
-        self.register_buffer("latent_avg", torch.zeros(1, config.style_dim))  # (1 or num_styles, style_dim)
+        self.register_buffer("latent_avg", torch.zeros(config.mean_rows, config.style_dim))
         self.inputs = (TensorSpec("image", ("n", config.input_channels, INPUT_SIZE, INPUT_SIZE)),)
         self.outputs = (TensorSpec("w", ("n", config.num_styles, config.style_dim)),)
 

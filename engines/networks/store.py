@@ -17,6 +17,7 @@ from face.errors import ModelUnavailable
 
 FORMAT = "facepuppet-1"
 Network = Mapping | Synthesis | Encoder | Directions
+Config = MappingConfig | SynthesisConfig | EncoderConfig | DirectionsConfig
 KINDS: dict[str, tuple[type, type]] = {
     "stylegan2-mapping": (MappingConfig, Mapping),
     "stylegan2-synthesis": (SynthesisConfig, Synthesis),
@@ -35,6 +36,7 @@ def save_network(network: Network, path: Path, *, notes: dict[str, str] | None =
     header = {"format": FORMAT, "kind": kind_of(network), "config": json.dumps(asdict(network.config))}
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in network.state_dict().items()}
     save_file(tensors, path, {**(notes or {}), **header})
+    path.chmod(0o644)  # as any new file; safetensors makes it private
 
 
 def load_network(path: Path) -> Network:
@@ -50,14 +52,32 @@ def load_network(path: Path) -> Network:
     if header.get("format") != FORMAT or header.get("kind") not in KINDS:
         found = f"{header.get('format', 'no format')}, {header.get('kind', 'no kind')}"
         raise ModelUnavailable(f"{path.name} holds {found}, expected {FORMAT} with one of {', '.join(KINDS)}")
-    config_class, network_class = KINDS[header["kind"]]
     try:
-        network: Network = network_class(_config(config_class, header["config"]))
-        _fill(network, tensors)
+        config_class = KINDS[header["kind"]][0]
+        return build_network(_config(config_class, header["config"]), tensors)
     except (TypeError, ValueError, KeyError) as error:
         raise ModelUnavailable(
-            f"{path.name} does not hold what its header says ({error}); export it again"
+            f"{path.name} holds not what its header says ({error}); export it again"
         ) from error
+
+
+def build_network(config: Config, tensors: dict[str, torch.Tensor]) -> Network:
+    """The network of a config with these tensors, all and no others; ValueError names what does not fit.
+
+    The tensors become the network's own. Nothing is allocated by the config: it may come from a file.
+    """
+    network_class = next(network for known, network in KINDS.values() if isinstance(config, known))
+    with torch.device("meta"):
+        network: Network = network_class(config)
+    expected = network.state_dict()
+    strangers = sorted(set(expected) ^ set(tensors))
+    if strangers:
+        raise ValueError(f"missing or unknown: {', '.join(strangers[:3])}, {len(strangers)} in all")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
+            found, wanted = (f"{tuple(t.shape)} {t.dtype}" for t in (tensor, expected[name]))
+            raise ValueError(f"{name} is {found}, expected {wanted}")
+    network.load_state_dict(tensors, strict=True, assign=True)
     return network
 
 
@@ -67,19 +87,3 @@ def _config(config_class: type, text: str) -> Any:
     if set(values) != known:
         raise ValueError(f"config keys {sorted(set(values) ^ known)} are missing or unknown")
     return config_class(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
-
-
-def _fill(network: Network, tensors: dict[str, torch.Tensor]) -> None:
-    """Strict load; the mean latent may have one row or one a layer, which its buffer is made to fit first."""
-    for name in ("w_avg", "latent_avg"):
-        if name in tensors and hasattr(network, name) and tensors[name].ndim == 2:
-            setattr(network, name, torch.zeros_like(tensors[name]))
-    missing = sorted(set(network.state_dict()) ^ set(tensors))
-    if missing:
-        raise ValueError(f"tensors {', '.join(missing[:3])} are missing or unknown")
-    for name, parameter in network.state_dict().items():
-        if parameter.shape != tensors[name].shape:
-            raise ValueError(
-                f"{name} has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}"
-            )
-    network.load_state_dict(tensors, strict=True)

@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from engines.base import TensorSpec
 from engines.networks.ops import (
-    FIR_TAPS,
     fir_kernel,
     leaky_relu,
     modulated_conv2d,
@@ -35,6 +34,7 @@ class MappingConfig:
     label_dim: int = 0
     embed_dim: int = 512  # read only where label_dim > 0
     lr_multiplier: float = 0.01
+    mean_rows: int = 1  # rows of w_avg: 1, or num_ws where each layer has its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Mapping(nn.Module):
             outputs = config.w_dim if index == config.num_layers - 1 else config.hidden_dim
             self.add_module(f"fc{index}", Dense(width, outputs, lr_multiplier=config.lr_multiplier))
             width = outputs
-        self.register_buffer("w_avg", torch.zeros(1, config.w_dim))  # (1 or num_ws, w_dim)
+        self.register_buffer("w_avg", torch.zeros(config.mean_rows, config.w_dim))
         label = (TensorSpec("label", ("n", config.label_dim)),) if config.label_dim else ()
         self.inputs = (TensorSpec("z", ("n", config.z_dim)), TensorSpec("psi", ()), *label)
         self.outputs = (TensorSpec("w", ("n", config.num_ws, config.w_dim)),)
@@ -110,23 +110,20 @@ class Mapping(nn.Module):
 
 
 class StyledConv(nn.Module):
-    """Modulated 3x3 convolution, noise, bias, activation, clamp; twice the size where `up`."""
+    """Modulated 3x3 convolution, noise, bias, activation, clamp; twice the size where a FIR is given."""
 
-    def __init__(
-        self, inputs: int, outputs: int, *, resolution: int, up: bool, config: SynthesisConfig
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, *, resolution: int, config: SynthesisConfig) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.affine = Dense(config.w_dim, inputs, bias=1.0)
-        self.use_noise, self.clamp, self.up = config.use_noise, config.conv_clamp, up
+        self.use_noise, self.clamp = config.use_noise, config.conv_clamp
         if config.use_noise:
             self.noise_strength = nn.Parameter(torch.zeros(()))
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
-        self.register_buffer("fir", fir_kernel(FIR_TAPS), persistent=False)
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        x = modulated_conv2d(x, self.weight, self.affine(w), fir=self.fir if self.up else None)
+    def forward(self, x: Tensor, w: Tensor, fir: Tensor | None = None) -> Tensor:
+        x = modulated_conv2d(x, self.weight, self.affine(w), fir=fir)
         offset = self.bias[:, None, None]
         if self.use_noise:
             x = x + (self.noise_const * self.noise_strength).to(x.dtype)
@@ -159,8 +156,8 @@ class Block(nn.Module):
         if self.first:
             self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
         else:
-            self.conv0 = StyledConv(inputs, outputs, resolution=resolution, up=True, config=config)
-        self.conv1 = StyledConv(outputs, outputs, resolution=resolution, up=False, config=config)
+            self.conv0 = StyledConv(inputs, outputs, resolution=resolution, config=config)
+        self.conv1 = StyledConv(outputs, outputs, resolution=resolution, config=config)
         self.torgb = ToImage(outputs, config)
 
 
@@ -179,7 +176,7 @@ class Synthesis(nn.Module):
                 for index, size in enumerate(self.sizes)
             }
         )
-        self.register_buffer("fir", fir_kernel(FIR_TAPS), persistent=False)
+        self.register_buffer("fir", fir_kernel())  # (4, 4), sum 1
         self.inputs = (TensorSpec("w", ("n", config.num_ws, config.w_dim)),)
         size = config.resolution
         self.outputs = (TensorSpec("image", ("n", config.image_channels, size, size)),)
@@ -193,7 +190,7 @@ class Synthesis(nn.Module):
             block = self.blocks[f"b{size}"]
             row = 2 * index + 1  # 2k - 5 for the block of 2^k pixels
             x = x.to(torch.float16 if size > max(self.half_above, 4) else torch.float32)
-            x = block.conv0(x, w[:, row])
+            x = block.conv0(x, w[:, row], self.fir)
             x = block.conv1(x, w[:, row + 1])
             image = upsample_image(image, self.fir) + block.torgb(x, w[:, row + 2])
         return image

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: MIT
+"""Opens a checkpoint file, whatever wrote it, as plain data and numpy arrays. Knows containers, no network.
+
+Containers: torch.save's zip (since torch 1.6), its older stream, plain pickles (NVIDIA), safetensors.
+Sizes are held against the file before anything is read: no part may be larger than what is there.
+"""
+
+import io
+import mmap
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from export.checkpoints.tensors import TENSOR_NAMES, Storage, dictionary
+from export.checkpoints.unpickle import Reader, Record, Table, read_pickle
+from face.errors import BadCheckpoint
+
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch.save's first pickle before 1.6
+LEGACY_PROTOCOL = 1001
+LOCAL_HEADER = struct.Struct("<4sHHHHHIIIHH")
+KNOWN = "a torch file (.pt), an NVIDIA pickle (.pkl) or safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a file holds: `root` is what was saved; a safetensors file is left to its own library."""
+
+    container: str  # torch | pickle | safetensors
+    root: Any
+
+
+def read_checkpoint(path: Path) -> Contents:
+    """Open the file; BadCheckpoint names it and says what was met. Arrays keep the file mapped."""
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:
+                raise BadCheckpoint(f"it is empty, expected {KNOWN}; download it again")
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return _open(mapped)
+    except OSError as error:
+        raise BadCheckpoint(
+            f"cannot read {path}: {error.strerror or error}; give the path of a checkpoint"
+        ) from error
+    except BadCheckpoint as error:
+        raise BadCheckpoint(f"{path.name}: {error}") from error
+
+
+def _open(mapped: mmap.mmap) -> Contents:
+    stream = cast("BinaryIO", mapped)
+    head = mapped[:16]
+    size = len(mapped)
+    if head.startswith(b"PK\x03\x04"):
+        return Contents("torch", _read_zip(mapped))
+    if size > 9 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= size - 8:
+        return Contents("safetensors", None)
+    if head[0] != 0x80 or not 2 <= head[1] <= 5:
+        raise BadCheckpoint(f"it starts with {head[:8]!r}, expected {KNOWN}{_hint(head)}")
+    first = read_pickle(stream, size, PICKLE_NAMES)
+    if type(first) is int and first == LEGACY_MAGIC:
+        return Contents("torch", _read_legacy(stream, memoryview(mapped)))
+    return Contents("pickle", first)
+
+
+def _hint(head: bytes) -> str:
+    if head.lstrip()[:1] == b"<" or head[:1] == b"{":
+        return "; this is a web page or text saved under that name, download the file itself"
+    if head.startswith(b"version https://git"):
+        return "; this is a pointer of git-lfs, fetch the file itself"
+    return "; download it again"
+
+
+# ---- torch.save since 1.6: a zip of data.pkl and one entry a storage, all of them stored as they are
+
+
+def _read_zip(mapped: mmap.mmap) -> Any:
+    entries = _entries(mapped)
+    pickles = [name for name in entries if name.endswith("/data.pkl") or name == "data.pkl"]
+    if len(pickles) != 1:
+        raise BadCheckpoint(f"it is a zip of {len(entries)} files, expected one written by torch.save")
+    prefix = pickles[0][: -len("data.pkl")]
+    if bytes(entries.get(f"{prefix}byteorder", b"little")) != b"little":
+        raise BadCheckpoint("it was written on a big-endian machine, expected little-endian; save it again")
+    if f"{prefix}constants.pkl" in entries:
+        raise BadCheckpoint(
+            "it is a TorchScript archive, expected a state dict; export the weights it came from"
+        )
+
+    def storage(key: Any) -> Storage:
+        kind, dtype, name, _, numel = key
+        if kind != "storage" or not isinstance(name, str) or not isinstance(dtype, str):
+            raise ValueError("storage")
+        data = entries.get(f"{prefix}data/{name}")
+        if data is None:
+            raise BadCheckpoint(f"it names a storage {name[:20]!r} that is not in it; download it again")
+        result = Storage(dtype, data)
+        if len(data) != numel * result.item_size:
+            raise BadCheckpoint(f"its storage {name[:20]!r} has {len(data)} bytes, expected {numel} numbers")
+        return result
+
+    stream = bytes(entries[pickles[0]])
+    return read_pickle(io.BytesIO(stream), len(stream), TENSOR_NAMES, storage)
+
+
+def _entries(mapped: mmap.mmap) -> dict[str, memoryview]:
+    """The zip's files as views of the mapping, checked by size and checksum."""
+    try:
+        with zipfile.ZipFile(cast("BinaryIO", mapped)) as archive:  # an mmap reads and seeks like a file
+            infos = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, IndexError, struct.error, NotImplementedError, OSError) as error:
+        raise BadCheckpoint(f"it is a damaged zip ({str(error)[:60]}); download it again") from error
+    total = sum(info.file_size for info in infos)
+    if total > len(mapped) or any(info.compress_type != zipfile.ZIP_STORED for info in infos):
+        raise BadCheckpoint(
+            f"it is a compressed zip of {total} bytes in {len(mapped)}, expected one that torch.save wrote; "
+            "load and save it again with torch"
+        )
+    view = memoryview(mapped)
+    return {info.filename: _entry(view, info) for info in infos}
+
+
+def _entry(view: memoryview, info: zipfile.ZipInfo) -> memoryview:
+    start = info.header_offset
+    header = bytes(view[start : start + LOCAL_HEADER.size]) if start >= 0 else b""
+    if len(header) < LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
+        raise BadCheckpoint("it is a damaged zip (an entry is not where it should be); download it again")
+    *_, name_length, extra_length = LOCAL_HEADER.unpack(header)
+    start += LOCAL_HEADER.size + name_length + extra_length
+    data = view[start : start + info.file_size]
+    if len(data) != info.file_size or info.compress_size != info.file_size or zlib.crc32(data) != info.CRC:
+        raise BadCheckpoint(
+            f"it is a damaged zip ({info.filename[-20:]!r} is not what it says); download it again"
+        )
+    return data
+
+
+# ---- torch.save before 1.6: four pickles, then the storages one after the other
+
+
+def _read_legacy(stream: BinaryIO, view: memoryview) -> Any:
+    """What follows the magic number. The main pickle is read twice: dry for its storages, then with them."""
+    if read_pickle(stream, len(view), TENSOR_NAMES) != LEGACY_PROTOCOL:
+        raise BadCheckpoint(
+            "it is a torch file of an unknown protocol, expected 1001; save it again with torch"
+        )
+    system = read_pickle(stream, len(view), TENSOR_NAMES)
+    if not isinstance(system, dict) or system.get("little_endian") is not True:
+        raise BadCheckpoint("it was written on a big-endian machine, expected little-endian; save it again")
+    start = stream.tell()
+    found: dict[str, str] = {}
+
+    def dry(key: Any) -> None:
+        kind, dtype, name, _, _, view_of = key
+        if (
+            kind != "storage"
+            or view_of is not None
+            or not isinstance(dtype, str)
+            or not isinstance(name, str)
+        ):
+            raise ValueError("storage")
+        found[name] = dtype
+
+    read_pickle(stream, len(view), DRY_NAMES, dry)
+    keys = read_pickle(stream, len(view), TENSOR_NAMES)
+    storages = _legacy_storages(view, stream.tell(), keys, found)
+    stream.seek(start)
+    return read_pickle(stream, len(view), TENSOR_NAMES, lambda key: storages[key[2]])
+
+
+def _legacy_storages(view: memoryview, position: int, keys: Any, found: dict[str, str]) -> dict[str, Storage]:
+    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(found):
+        raise BadCheckpoint("its list of storages is not the one its tensors use; download it again")
+    storages = {}
+    for key in keys:
+        storage = Storage(found[str(key)], view[:0])
+        if position + 8 > len(view):
+            raise BadCheckpoint("it ends early; download it again")
+        (numel,) = struct.unpack("<q", view[position : position + 8])
+        position += 8
+        end = position + numel * storage.item_size
+        if numel < 0 or end > len(view):
+            raise BadCheckpoint(f"it names a storage of {numel} numbers and ends before; download it again")
+        storages[str(key)] = Storage(storage.dtype, view[position:end])
+        position = end
+    return storages
+
+
+def _storage_of_bytes(raw: Any) -> Storage:
+    """torch.storage._load_from_bytes: one storage as a legacy torch file inside a plain pickle."""
+    if not isinstance(raw, bytes):
+        raise ValueError("storage bytes")
+    stream = io.BytesIO(raw)
+    if read_pickle(stream, len(raw), TENSOR_NAMES) != LEGACY_MAGIC:
+        raise BadCheckpoint("it holds a storage that is no torch storage; nothing was run")
+    storage = _read_legacy(stream, memoryview(raw))
+    if not isinstance(storage, Storage):
+        raise BadCheckpoint("it holds a storage that is none; nothing was run")
+    return storage
+
+
+def _instance(name: str) -> Reader:
+    def read(*args: Any) -> Record:
+        return Record(name, args)
+
+    return Reader(name, read)
+
+
+def _pickle_names() -> Table:
+    """What plain pickles may name: all that torch files may, and what NVIDIA's training code adds."""
+    containers = ("ModuleList", "ModuleDict", "Sequential", "ParameterList", "ParameterDict")
+    return {
+        **TENSOR_NAMES,
+        ("torch.storage", "_load_from_bytes"): Reader("storage", _storage_of_bytes),
+        ("dnnlib.util", "EasyDict"): Reader("EasyDict", dictionary),
+        ("dnnlib.tflib.network", "Network"): _instance("tflib.Network"),
+        ("torch_utils.persistence", "_reconstruct_persistent_obj"): _instance("persistent"),
+        **{("torch.nn.modules.container", name): _instance(name) for name in containers},
+    }
+
+
+def _dry_names() -> Table:
+    """TENSOR_NAMES with tensors left out, for a pass before the storages are known."""
+
+    def nothing(*_: Any) -> None:
+        return None
+
+    readers = {key: reader for key, reader in TENSOR_NAMES.items() if isinstance(reader, Reader)}
+    silent = {key: Reader("tensor", nothing) for key, reader in readers.items() if reader.name == "tensor"}
+    return {**TENSOR_NAMES, **silent}
+
+
+PICKLE_NAMES: Table = _pickle_names()
+DRY_NAMES: Table = _dry_names()

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""Whose checkpoint a file is, by what is in it and never by its name. Knows the importers, no layout."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engines.networks.store import kind_of, load_network
+from export.checkpoints import encoders, nvlabs_stylegan2, rosinality, stelabou
+from export.checkpoints.containers import read_checkpoint
+from export.checkpoints.imported import Imported
+from face.errors import BadCheckpoint, ModelUnavailable
+
+ROLES = {  # of our own networks: the graph each becomes
+    "stylegan2-mapping": "mapping",
+    "stylegan2-synthesis": "generator",
+    "style-encoder": "encoder",
+    "directions": "directions",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One kind of checkpoint: `matches` looks at names only, `read` takes everything or fails."""
+
+    name: str
+    what: str  # for the line that lists what is known
+    matches: Callable[[Any], bool]
+    read: Callable[[Any], Imported]
+
+
+ORIGINS = (
+    Origin(
+        nvlabs_stylegan2.ORIGIN, "NVIDIA StyleGAN2 (.pkl)", nvlabs_stylegan2.matches, nvlabs_stylegan2.read
+    ),
+    Origin(encoders.ORIGIN, "encoder4editing and pSp", encoders.matches, encoders.read),
+    Origin(encoders.ORIGIN_BARE, "StelaBou's e4e", encoders.matches_bare, encoders.read_bare),
+    Origin(stelabou.ORIGIN, "StelaBou's A_matrix", stelabou.matches, stelabou.read),
+    Origin(rosinality.ORIGIN, "rosinality StyleGAN2 (.pt)", rosinality.matches, rosinality.read),
+)
+KNOWN = ", ".join(origin.what for origin in ORIGINS) + ", and our own safetensors"
+
+
+def import_checkpoint(path: Path) -> Imported:
+    """Read a checkpoint of any known origin; BadCheckpoint is one line and names the file."""
+    contents = read_checkpoint(path)
+    if contents.container == "safetensors":
+        return _own(path)
+    try:
+        for origin in ORIGINS:
+            if origin.matches(contents.root):
+                return origin.read(contents.root)
+        raise BadCheckpoint(f"it holds {_seen(contents.root)}, expected one of: {KNOWN}")
+    except BadCheckpoint as error:
+        raise BadCheckpoint(f"{path.name}: {error}") from error
+    # What a file holds may have any type anywhere: a number where a dictionary belongs is the file's fault.
+    except (AttributeError, TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:80]
+        raise BadCheckpoint(
+            f"{path.name}: it is not built as its kind is ({reason}); download it again"
+        ) from error
+
+
+def _own(path: Path) -> Imported:
+    try:
+        network = load_network(path)
+    except ModelUnavailable as error:
+        raise BadCheckpoint(str(error)) from error
+    return Imported("facepuppet", "that of the weights", {ROLES[kind_of(network)]: network})
+
+
+def _seen(root: Any) -> str:
+    if isinstance(root, dict):
+        names = [ascii(key)[:30] for key in list(root)[:4]]
+        return (
+            f"a dictionary of {', '.join(names)}{' and more' if len(root) > 4 else ''}"
+            if names
+            else "nothing"
+        )
+    return f"a {type(root).__name__}"

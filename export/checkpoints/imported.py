@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""What an importer gives, and the strict reading of named tensors all importers share. Knows no origin."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engines.networks.store import Config, Network, build_network
+from export.checkpoints.tensors import as_array
+from face.errors import BadCheckpoint
+
+Arrays = dict[str, NDArray[Any]]
+SHOWN = 4  # names in an error line
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The networks a file gave, by the name of the graph each becomes."""
+
+    origin: str
+    licence: str  # of the weights, as far as the origin tells
+    networks: dict[str, Network]  # generator, mapping, encoder, directions
+    notes: tuple[str, ...] = ()  # what a user should know of how the file was read
+
+
+@dataclass(slots=True)
+class Tensors:
+    """Named tensors of one network in a file. What nobody took is a stranger, and an error."""
+
+    what: str  # for the error lines: "generator of ffhq.pkl"
+    named: dict[str, Any]
+    taken: set[str] = field(default_factory=set)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.named
+
+    def matching(self, prefix: str, suffix: str = "") -> list[str]:
+        """What stands between prefix and suffix in the names that have both, in the file's order."""
+        size = len(prefix) + len(suffix)
+        found = (n for n in self.named if n.startswith(prefix) and n.endswith(suffix) and len(n) >= size)
+        return [n[len(prefix) : len(n) - len(suffix)] for n in found]
+
+    def shape(self, name: str, dimensions: int) -> tuple[int, ...]:
+        """Shape of a tensor that must be there, every size at least 1."""
+        if name not in self.named:
+            raise BadCheckpoint(f"its {self.what} has no {name}, which every one of that kind has")
+        array = as_array(self.named[name])
+        if array is None or array.ndim != dimensions or 0 in array.shape:
+            found = "no tensor" if array is None else f"a tensor of shape {array.shape}"
+            raise BadCheckpoint(f"{name} of its {self.what} is {found}, expected {dimensions} dimensions")
+        return tuple(array.shape)
+
+    def take(self, name: str, *, integer: bool = False) -> NDArray[Any]:
+        """The tensor as float32 (or int64) of its own memory; an error when it is missing or not finite."""
+        array = as_array(self.named[name]) if name in self.named else None
+        if array is None:
+            raise BadCheckpoint(f"its {self.what} has no {name}, which every one of that kind has")
+        self.taken.add(name)
+        if integer:
+            return np.array(array, dtype=np.int64)
+        values = np.array(array, dtype=np.float32)
+        if not np.isfinite(values).all():
+            raise BadCheckpoint(
+                f"{name} of its {self.what} holds values that are not finite; download it again"
+            )
+        return values
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Name what is known and not needed."""
+        self.taken.update(names)
+
+    def finish(self) -> None:
+        """Fail on strangers."""
+        strangers = sorted(map(str, set(self.named) - self.taken))
+        if strangers:
+            more = f" and {len(strangers) - SHOWN} more" if len(strangers) > SHOWN else ""
+            raise BadCheckpoint(
+                f"its {self.what} has tensors that are not known: {', '.join(strangers[:SHOWN])}{more}; "
+                "it was made by changed code, which this importer does not have"
+            )
+
+
+def built(what: str, config: Config, tensors: Mapping[str, NDArray[Any]]) -> Network:
+    """The network of these tensors, or the line that says what does not fit."""
+    try:
+        own = {name: torch.from_numpy(np.asarray(array, order="C")) for name, array in tensors.items()}
+        return build_network(config, own)
+    except ValueError as error:
+        raise BadCheckpoint(f"its {what} does not fit together ({error})") from error
+
+
+def one_value(what: str, values: Iterable[Any]) -> Any:
+    """The value that all layers share."""
+    distinct = {repr(value): value for value in values}
+    if len(distinct) != 1:
+        raise BadCheckpoint(f"its {what} differs from layer to layer ({', '.join(list(distinct)[:SHOWN])})")
+    return next(iter(distinct.values()))

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: MIT
+"""Reads pickle streams as data, with a machine of its own. Knows no checkpoint; calls nothing a file names.
+
+Python's unpickler looks up whatever a stream names and calls it. Here a name is only a key into a table of
+our own readers, compared whole (module and name), and the machine has no other way to act: no attribute is
+looked up, no `__setstate__` runs, instances become `Record`s. Work is bounded: steps are counted, calls are
+charged for the size of what they are given, only flat keys are hashed, and nothing recurses, so depth costs
+heap, not stack.
+"""
+
+import pickletools
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from face.errors import BadCheckpoint
+
+MAX_OPCODES = 2_000_000  # a training file with optimiser state has about 1e5; this many take some ten seconds
+MAX_CHARGE_PER_BYTE = (
+    4  # what calls may be given in all, by the stream's size: each byte is read into one tensor
+)
+SMALL_CHARGE = 1_000_000  # is free
+KEY_TYPES = (str, int, float, bool, bytes, type(None))
+MAX_KEY = 8  # items of a tuple that is a key
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """An instance of a class we do not have: its name, what it was constructed from, and its state."""
+
+    name: str
+    args: tuple[Any, ...] = ()
+    state: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """An allowed name, and what is called in its place; it may return something with a `take_state`."""
+
+    name: str
+    call: Callable[..., Any]
+
+
+class Mark:
+    """The bottom of a run of items."""
+
+
+Table = Mapping[
+    tuple[str, str], Any
+]  # (module, name), both whole: a Reader, or a plain value that stands for it
+MARK = Mark()
+
+
+def read_pickle(
+    stream: BinaryIO, size: int, table: Table, persistent: Callable[[Any], Any] | None = None
+) -> Any:
+    """The object of one pickle in a stream of `size` bytes, which is left right behind it.
+
+    persistent: gets what the stream calls persistent ids. BadCheckpoint says what was met.
+    """
+    machine = Machine(table, persistent, SMALL_CHARGE + MAX_CHARGE_PER_BYTE * size)
+    try:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            if count > MAX_OPCODES:
+                raise BadCheckpoint(f"its pickle has more than {MAX_OPCODES} steps, expected a few thousand")
+            if opcode.name == "STOP":
+                return machine.pop()
+            step = STEPS.get(opcode.name)
+            if step is None:
+                raise BadCheckpoint(
+                    f"its pickle uses {opcode.name}, which no checkpoint needs; nothing was run"
+                )
+            step(machine, argument)
+    except (
+        ValueError,
+        TypeError,
+        IndexError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+        struct.error,
+    ) as error:
+        reason = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
+        raise BadCheckpoint(f"its pickle is damaged ({reason}); download it again") from error
+    raise BadCheckpoint("its pickle ends early; download it again")
+
+
+class Machine:
+    """The stack and the memo of one stream."""
+
+    def __init__(self, table: Table, persistent: Callable[[Any], Any] | None, budget: int) -> None:
+        self.table, self.persistent, self.budget = table, persistent, budget
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def pop(self) -> Any:
+        value = self.stack.pop()
+        if value is MARK:
+            raise ValueError("a mark where a value belongs")
+        return value
+
+    def pop_run(self) -> list[Any]:
+        """Everything above the last mark, and the mark off."""
+        run: list[Any] = []
+        while (value := self.stack.pop()) is not MARK:
+            run.append(value)
+        run.reverse()
+        return run
+
+    def top(self) -> Any:
+        value = self.stack[-1]
+        if value is MARK:
+            raise ValueError("a mark where a value belongs")
+        return value
+
+    def find(self, module: str, name: str) -> Any:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise ValueError("a name that is no text")
+        if (module, name) not in self.table:
+            named = ascii(f"{module}.{name}")[1:-1][:80]
+            raise BadCheckpoint(
+                f"its pickle names {named}, which no checkpoint we read needs; nothing was run"
+            )
+        return self.table[module, name]
+
+    def call(self, reader: Any, args: Any) -> None:
+        if not isinstance(reader, Reader) or not isinstance(args, tuple):
+            raise ValueError("a call of something that is no class")
+        self.budget -= sum(
+            len(arg) for arg in args if isinstance(arg, str | bytes | list | tuple | dict | set)
+        )
+        if self.budget < 0:
+            raise BadCheckpoint("its pickle reads the same bytes again and again, which no checkpoint does")
+        self.push(reader.call(*args))
+
+    def persist(self, key: Any) -> None:
+        if self.persistent is None:
+            raise ValueError("a persistent id where none belongs")
+        self.push(self.persistent(key))
+
+
+def flat_key(key: Any) -> Any:
+    """A key that hashes without recursion."""
+    items = key if type(key) is tuple else (key,)
+    if len(items) > MAX_KEY or not all(type(item) in KEY_TYPES for item in items):
+        raise ValueError("a key that is neither text nor number")
+    return key
+
+
+def _set_items(machine: Machine, pairs: list[Any]) -> None:
+    target = machine.top()
+    if type(target) is not dict or len(pairs) % 2:
+        raise ValueError("items set on something that is no dictionary")
+    for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+        target[flat_key(key)] = value
+
+
+def _append(machine: Machine, items: list[Any]) -> None:
+    target = machine.top()
+    if type(target) is not list:
+        raise ValueError("items appended to something that is no list")
+    target.extend(items)
+
+
+def _add(machine: Machine, items: list[Any]) -> None:
+    target = machine.top()
+    if type(target) is not set:
+        raise ValueError("items added to something that is no set")
+    target.update(flat_key(item) for item in items)
+
+
+def _two(machine: Machine) -> list[Any]:
+    second = machine.pop()
+    return [machine.pop(), second]
+
+
+def _build(machine: Machine, _: Any) -> None:
+    state = machine.pop()
+    target = machine.top()
+    if isinstance(target, Record):
+        target.state = state
+    elif hasattr(type(target), "take_state"):
+        target.take_state(state)
+    elif not isinstance(
+        target, dict | set
+    ):  # attributes of a dictionary (state_dict's _metadata) carry no weights
+        raise ValueError(f"state set on a {type(target).__name__}")
+
+
+def _reduce(machine: Machine, _: Any) -> None:
+    reader, args = _two(machine)
+    machine.call(reader, args)
+
+
+def _new_with_keywords(machine: Machine, _: Any) -> None:
+    keywords = machine.pop()
+    reader, args = _two(machine)
+    if keywords != {}:
+        raise ValueError("an instance made with keywords")
+    machine.call(reader, args)
+
+
+def _stack_global(machine: Machine, _: Any) -> None:
+    module, name = _two(machine)
+    machine.push(machine.find(module, name))
+
+
+def _global(machine: Machine, argument: str) -> None:
+    module, _, name = argument.partition(" ")  # pickletools joins the two lines with a space
+    machine.push(machine.find(module, name))
+
+
+def _memoize(machine: Machine, _: Any) -> None:
+    machine.memo[len(machine.memo)] = machine.top()
+
+
+def _put(machine: Machine, index: int) -> None:
+    machine.memo[int(index)] = machine.top()
+
+
+def _get(machine: Machine, index: int) -> None:
+    machine.push(machine.memo[int(index)])
+
+
+def _push(machine: Machine, argument: Any) -> None:
+    machine.push(argument)
+
+
+def _pop(machine: Machine, _: Any) -> None:
+    machine.stack.pop()
+
+
+def _pop_mark(machine: Machine, _: Any) -> None:
+    machine.pop_run()
+
+
+def _tuple(size: int) -> Callable[[Machine, Any], None]:
+    def step(machine: Machine, _: Any) -> None:
+        items = [machine.pop() for _ in range(size)]
+        machine.push(tuple(reversed(items)))
+
+    return step
+
+
+def _dict_of(pairs: list[Any]) -> dict[Any, Any]:
+    if len(pairs) % 2:
+        raise ValueError("a dictionary with half an item")
+    return {flat_key(key): value for key, value in zip(pairs[::2], pairs[1::2], strict=True)}
+
+
+STEPS: dict[str, Callable[[Machine, Any], None]] = {
+    **dict.fromkeys(("PROTO", "FRAME"), lambda machine, argument: None),
+    **dict.fromkeys(
+        ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"), _push
+    ),
+    **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE"), _push),
+    **dict.fromkeys(("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), _push),
+    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"), _push),
+    "BYTEARRAY8": lambda machine, argument: machine.push(bytes(argument)),
+    "NONE": lambda machine, _: machine.push(None),
+    "NEWTRUE": lambda machine, _: machine.push(True),
+    "NEWFALSE": lambda machine, _: machine.push(False),
+    "EMPTY_LIST": lambda machine, _: machine.push([]),
+    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
+    "EMPTY_DICT": lambda machine, _: machine.push({}),
+    "EMPTY_SET": lambda machine, _: machine.push(set()),
+    "MARK": lambda machine, _: machine.push(MARK),
+    "POP": _pop,
+    "POP_MARK": _pop_mark,
+    "DUP": lambda machine, _: machine.push(machine.top()),
+    "LIST": lambda machine, _: machine.push(machine.pop_run()),
+    "TUPLE": lambda machine, _: machine.push(tuple(machine.pop_run())),
+    "TUPLE1": _tuple(1),
+    "TUPLE2": _tuple(2),
+    "TUPLE3": _tuple(3),
+    "DICT": lambda machine, _: machine.push(_dict_of(machine.pop_run())),
+    "FROZENSET": lambda machine, _: machine.push({flat_key(item) for item in machine.pop_run()}),
+    "APPEND": lambda machine, _: _append(machine, [machine.pop()]),
+    "APPENDS": lambda machine, _: _append(machine, machine.pop_run()),
+    "SETITEM": lambda machine, _: _set_items(machine, _two(machine)),
+    "SETITEMS": lambda machine, _: _set_items(machine, machine.pop_run()),
+    "ADDITEMS": lambda machine, _: _add(machine, machine.pop_run()),
+    "MEMOIZE": _memoize,
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _put),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _get),
+    "GLOBAL": _global,
+    "STACK_GLOBAL": _stack_global,
+    "REDUCE": _reduce,
+    "NEWOBJ": _reduce,
+    "NEWOBJ_EX": _new_with_keywords,
+    "BUILD": _build,
+    "BINPERSID": lambda machine, _: machine.persist(machine.pop()),
+}
