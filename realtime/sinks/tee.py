@@ -29,7 +29,7 @@ class TeeSink:
         live: Sink,
         recording: Sink,
         *,
-        depth: int = 8,
+        depth: int = 30,
         on_error: Callable[[Exception], None] | None = None,
     ) -> None:
         self.dropped = 0
