@@ -13,7 +13,6 @@ WS   /control               commands in, answers and state out, JSON
 import asyncio
 import json
 import logging
-import math
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -29,11 +28,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from face.errors import PuppetError, WrongUse
 from realtime.web.camera import BadBlob, BrowserSource
-from realtime.web.control import SessionLike, Value, obey
+from realtime.web.control import Value
+from realtime.web.desk import Desk
 from realtime.web.guard import PICTURE_PATH, Guard
-from realtime.web.picture import Picture, WebSink
-from realtime.web.portraits import Shelf, key_of
-from realtime.web.switch import SourceSwitch
+from realtime.web.picture import Picture
 
 logger = logging.getLogger(__name__)
 
@@ -55,76 +53,6 @@ ASSETS = {  # address -> type; each is a file beside this one
     "/icon.svg": "image/svg+xml",
 }
 HERE = Path(__file__).parent
-
-
-class Desk:
-    """What the handlers share. Lives in the server's event loop; only `wake_all` comes from other threads."""
-
-    def __init__(
-        self,
-        session: SessionLike,
-        picture: WebSink,
-        camera: BrowserSource | None,
-        sources: SourceSwitch | None,
-        shelf: Shelf,
-        *,
-        picture_path: str,
-    ) -> None:
-        self.session = session
-        self.picture = picture
-        self.camera = camera
-        self.sources = sources
-        self.shelf = shelf
-        self.picture_path = picture_path  # with its own token, for other programs
-        self.closing = False
-        self.pulses: set[asyncio.Event] = set()
-        self.camera_owner: WebSocket | None = None
-
-    def close(self) -> None:
-        """Let every waiting handler go; in the event loop."""
-        self.closing = True
-        for pulse in self.pulses:
-            pulse.set()
-
-    def state(self) -> dict[str, Any]:
-        """What the page shows, as JSON can carry it."""
-        state = self.session.state()
-        said = self.sources.message if self.sources else (0, "")
-        return {
-            "fps": _finite(state.fps),
-            "latency_p50_ms": _finite(state.latency_p50_ms),
-            "latency_p95_ms": _finite(state.latency_p95_ms),
-            "delivered": state.delivered,
-            "dropped": state.dropped,
-            "face_found": state.face_found,
-            "portraits": [{"name": path.stem, "key": key_of(path)} for path in state.portraits],
-            "portrait": state.portrait,
-            "enrolling": state.enrolling,
-            "method": state.method,
-            "methods": list(state.methods),
-            "gains": dict(state.gains),
-            "smoothing": state.smoothing,
-            "zoom": state.zoom,
-            "modes": dict(state.modes),
-            "message": {"number": state.message_number, "text": state.message},
-            "source": self.sources.chosen if self.sources else "",
-            "sources": list(self.sources.names) if self.sources else [],
-            "source_message": {"number": said[0], "text": said[1]},
-            "camera": self.camera is not None,
-            "camera_fps": self.camera.fps if self.camera else 0.0,
-            "picture_path": self.picture_path,
-            "viewers": self.picture.watchers,
-            "upload_limit": self.shelf.largest_upload,
-        }
-
-    def obey(self, name: str, value: Value) -> None:
-        """One command of the page; in a worker thread."""
-        if name == "source":
-            if self.sources is None or not isinstance(value, str):
-                raise WrongUse(f"source {value!r} cannot be chosen: this session has one source only")
-            self.sources.choose(value)
-        else:
-            obey(self.session, name, value)
 
 
 def build_app(desk: Desk, guard: Guard) -> Starlette:
@@ -356,7 +284,3 @@ def _asset(path: Path, kind: str) -> Callable[[Request], Any]:
         return Response(content, media_type=kind)
 
     return asset
-
-
-def _finite(value: float) -> float | None:
-    return round(value, 2) if math.isfinite(value) else None

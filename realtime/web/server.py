@@ -25,10 +25,11 @@ import uvicorn
 from face.errors import SinkUnavailable, WrongUse
 from realtime.web.camera import LARGEST_BLOB, BrowserSource
 from realtime.web.control import SessionLike
+from realtime.web.desk import Desk
 from realtime.web.guard import App, Guard, GuardedApp, check_host, new_token
 from realtime.web.picture import WebSink
 from realtime.web.portraits import LARGEST_UPLOAD, Shelf
-from realtime.web.routes import Desk, build_app
+from realtime.web.routes import build_app
 from realtime.web.switch import SourceSwitch
 
 logger = logging.getLogger(__name__)

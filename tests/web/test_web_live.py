@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""The picture on its way out: encoded once, newest first, to fast, slow and many viewers."""
+
+import io
+import socket as sockets
+import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from web_stage import Feeder, Stage, serve, wait_until
+from websockets.sync.client import ClientConnection
+
+from realtime.frame import Frame
+from realtime.web.picture import WebSink
+
+HEADER = struct.Struct("<IIIIdd")
+JPEG_TOLERANCE = 4  # grey levels
+ONE_FRAME_S = 1 / 60
+
+
+def frame(level: int = 128, index: int = 0, size: tuple[int, int] = (64, 48)) -> Frame:
+    return Frame(np.full((size[1], size[0], 3), level, np.uint8), time.perf_counter(), index)
+
+
+def receive(socket: ClientConnection) -> tuple[int, float, bytes]:
+    """Sequence, time of capture, JPEG; without the answer that asks for the next."""
+    message = socket.recv(timeout=3)
+    assert isinstance(message, bytes)
+    sequence, width, height, zero, captured_s, encoded_s = HEADER.unpack_from(message)
+    assert (width, height, zero) == (64, 48, 0) and encoded_s >= captured_s
+    return sequence, captured_s, message[HEADER.size :]
+
+
+def test_a_frame_arrives_as_it_was_published(stage: Stage) -> None:
+    with stage.socket("/live") as socket:
+        assert wait_until(lambda: stage.picture.watchers == 1)
+        colours = np.zeros((48, 64, 3), np.uint8)
+        colours[:] = (200, 90, 30)
+        stage.picture(Frame(colours, 12.5, 0))
+        _, captured_s, jpeg = receive(socket)
+        shown = np.asarray(PillowImage.open(io.BytesIO(jpeg)).convert("RGB"))
+    assert captured_s == 12.5
+    assert np.abs(shown.astype(int) - (200, 90, 30)).max() <= JPEG_TOLERANCE  # RGB, not BGR
+
+
+def test_nothing_is_sent_before_the_client_answers(stage: Stage) -> None:
+    with stage.socket("/live") as socket, Feeder(stage.picture):
+        receive(socket)
+        with pytest.raises(TimeoutError):
+            socket.recv(timeout=0.3)
+        socket.send("next")
+        receive(socket)
+
+
+def test_a_slow_client_skips_and_always_sees_the_newest(stage: Stage) -> None:
+    with stage.socket("/live") as socket, Feeder(stage.picture) as feeder:
+        ages_s, sequences = [], []
+        for _ in range(8):
+            sequence, captured_s, _ = receive(socket)
+            sequences.append(sequence)
+            ages_s.append(time.perf_counter() - captured_s)
+            time.sleep(0.12)  # about 7 frames late each time
+            socket.send("next")
+        published = feeder.published
+    assert np.diff(sequences).min() >= 4  # it skipped what it could not take
+    assert max(ages_s[1:]) < 4 * ONE_FRAME_S  # and never fell behind
+    assert published > 30
+
+
+def test_two_clients_each_get_the_frames_and_each_is_encoded_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoded: list[int] = []
+    encode = cv2.imencode
+    monkeypatch.setattr(cv2, "imencode", lambda *given: encoded.append(1) or encode(*given))
+
+    def watch(socket: ClientConnection) -> list[int]:
+        sequences = []
+        for _ in range(30):
+            sequences.append(receive(socket)[0])
+            socket.send("next")
+        return sequences
+
+    with serve() as stage, stage.socket("/live") as one, stage.socket("/live") as two:
+        assert wait_until(lambda: stage.picture.watchers == 2)
+        with Feeder(stage.picture, fps=50) as feeder, ThreadPoolExecutor(2) as pool:
+            seen = list(pool.map(watch, (one, two)))
+        for sequences in seen:
+            assert sequences == sorted(set(sequences))
+            assert sequences[-1] - sequences[0] <= 45  # hardly any was missed
+        assert len(encoded) == feeder.published
+
+
+def test_nothing_is_encoded_while_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "imencode", lambda *given: pytest.fail("encoded for nobody"))
+    sink = WebSink()
+    sink(frame())
+    assert sink.latest() is None
+
+
+def test_a_new_viewer_does_not_begin_with_a_picture_from_long_ago() -> None:
+    sink = WebSink()
+    unwatch = sink.watch(lambda: None)
+    sink(frame())
+    assert sink.latest() is not None
+    unwatch()
+    assert sink.latest() is None
+
+
+def test_pictures_say_that_they_are_synthetic() -> None:
+    for mark in (True, False):
+        sink = WebSink(mark=mark)
+        sink.watch(lambda: None)
+        sink(frame())
+        picture = sink.latest()
+        assert picture is not None
+        assert (b"digitalsourcetype/trainedAlgorithmicMedia" in picture.jpeg) is mark
+        assert PillowImage.open(io.BytesIO(picture.jpeg)).size == (64, 48)
+
+
+def test_a_sink_that_is_closed_takes_no_more() -> None:
+    with WebSink() as sink:
+        sink.watch(lambda: None)
+    sink(frame())
+    assert sink.latest() is None
+
+
+def test_motion_jpeg_shows_the_newest_frames_to_a_program_with_its_own_key(stage: Stage) -> None:
+    with Feeder(stage.picture), sockets.create_connection(("127.0.0.1", stage.server.port)) as client:
+        path = stage.server.picture_url.removeprefix(stage.origin)
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{stage.server.port}\r\n\r\n".encode())
+        stream = client.makefile("rb")
+        while stream.readline() != b"\r\n":
+            continue
+        levels = [_next_level(stream) for _ in range(6)]
+        stream.close()
+    assert all(earlier < later for earlier, later in zip(levels[:-1], levels[1:], strict=True))
+    assert wait_until(lambda: stage.picture.watchers == 0)  # a client that hung up is forgotten
+
+
+def test_viewers_that_leave_are_forgotten(stage: Stage) -> None:
+    with Feeder(stage.picture):
+        for _ in range(3):
+            with stage.socket("/live") as socket:
+                receive(socket)
+    assert wait_until(lambda: stage.picture.watchers == 0)
+
+
+def _next_level(stream: io.BufferedIOBase) -> int:
+    """Grey level of the next picture; chunk headers between the parts are skipped."""
+    length = 0
+    while True:
+        line = stream.readline()
+        if line.startswith(b"Content-Length:"):
+            length = int(line.split(b":")[1])
+        if line.startswith(b"\r\n") and length:
+            break
+    data = b""
+    while len(data) < length:
+        line = stream.readline()
+        data += line
+    at = data.index(b"\xff\xd8")
+    image = cv2.imdecode(np.frombuffer(data[at:], np.uint8), cv2.IMREAD_COLOR)
+    return int(image.mean())
