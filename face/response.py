@@ -55,6 +55,7 @@ FLOOR, CEILING = 0.015, 0.985  # scores beyond say "none" and "all", not how muc
 RIDGE = 0.1
 REST_WEIGHT = 20  # the face at rest counts as so many mouths more: an error there would show all the time
 QUIET = 0.03  # change of a score that does not count as meant
+FEEDFORWARD = np.array([0.75, 1.0])  # share of the correction made; all of the jaw's overshoots on most faces
 LARGEST = (0.6, 0.9)  # correction along jawOpen and smile
 
 
@@ -194,6 +195,6 @@ def corrections(held: Floats, wanted: Floats, response: Response) -> Floats:
     own = response.weights[:, :2].astype(np.float64)
     steep = np.maximum(np.diag(own), 0.8)  # a portrait that hardly responds is not forced
     matrix = np.where(np.eye(2, dtype=bool), steep[:, None], own)
-    damped = np.linalg.solve(matrix.T @ matrix + 0.15 * np.eye(2), matrix.T @ missing)
+    damped = FEEDFORWARD * np.linalg.solve(matrix.T @ matrix + 0.15 * np.eye(2), matrix.T @ missing)
     limited: Floats = np.clip(damped, -np.array(LARGEST), np.array(LARGEST)).astype(np.float32)
     return limited
