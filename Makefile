@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint browser clean
+.PHONY: demo test browser clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +16,11 @@ $(VENV)/.player: pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	touch $@ $(VENV)/.player
+
+# adds torch, for the tests of networks and importers; without it they are skipped and say so
+$(VENV)/.export: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet -e '.[dev,export]'
+	touch $@
 
 demo: $(VENV)/.player
 	$(BIN)/facepuppet demo --out demo.mp4
