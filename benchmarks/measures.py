@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.identity import Spread
-from benchmarks.tracking import ANGLES, SIGNALS
+from benchmarks.raw_track import ANGLES, SIGNALS
 
 Floats = NDArray[np.float32]
 

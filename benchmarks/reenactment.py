@@ -5,15 +5,11 @@ python -m benchmarks.reenactment --portraits DIR --driving DIR [--method mesh] [
 """
 
 import argparse
-import contextlib
 import json
-import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -25,13 +21,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.driving import EMBED_EVERY, Clip, find_clips, load_clip
 from benchmarks.identity import Embedder, Spread, spread
 from benchmarks.measures import BLINK, SMILE, Pair, follow, summarise, worst_first
-from benchmarks.report import markdown, page, sections, write_csv
+from benchmarks.raw_track import SIGNALS, RawTracker, signals_of, track_still
+from benchmarks.report import markdown, page, sections, write_csv, write_series
 from benchmarks.sheets import around_face, contact_sheet, time_plot
-from benchmarks.tracking import SIGNALS, RawTracker, signals_of, track_still
 from face.errors import BadPortrait, PuppetError, WrongUse
 from face.photo import SUFFIXES, read_photo
 from realtime.frame import Image, Puppet
+from realtime.machine import this_machine
 from realtime.puppet import PUPPETS, open_puppet
+from realtime.quiet import quiet_natives
 
 Floats = NDArray[np.float32]
 
@@ -54,31 +52,31 @@ def open_sitter(path: Path, method: str, longest: int, embedder: Embedder) -> Si
     """Raises BadPortrait for a photo the method refuses."""
     puppet = open_puppet(method, path, longest=longest)
     photo = _resized(read_photo(path), puppet.size)
-    seen = track_still(photo)
-    if seen is None:
+    face = track_still(photo)
+    if face is None:
         raise BadPortrait(
             f"{path.name}: no face found at {puppet.size[0]}x{puppet.size[1]}; use a larger photo"
         )
-    head = around_face(seen.landmarks, puppet.size)
-    return Sitter(path.stem, puppet, photo, seen.signals, embedder(photo, seen.landmarks), head)
+    head = around_face(face.landmarks, puppet.size)
+    embedding = embedder(photo, face.landmarks)
+    return Sitter(path.stem, puppet, photo, signals_of([face])[0], embedding, head)
 
 
 def drive(sitter: Sitter, clip: Clip, embedder: Embedder) -> tuple[Pair, list[Image]]:
     """Measure one pair; beside it the output's head at the clip's extreme moments."""
     wanted = {index for _, index in clip.moments}
     kept: dict[int, Image] = {}
-    observations = []
     embeddings = []
-    with RawTracker(clip.fps) as tracker:
+    with RawTracker() as tracker:
         for index, motion in enumerate(clip.motions):
             image = sitter.puppet(motion)
-            seen = tracker(image)
-            observations.append(seen)
+            tracker(image, round(1000 * float(clip.seconds[index])))
+            face = tracker.seen[-1]
             if index in wanted:
                 kept[index] = _cut(image, sitter.head)
-            if seen is not None and index % EMBED_EVERY == 0:
-                embeddings.append(embedder(image, seen.landmarks))
-    output = signals_of(observations)
+            if face is not None and index % EMBED_EVERY == 0:
+                embeddings.append(embedder(image, face.landmarks))
+    output = signals_of(tracker.seen)
     correlation, gain = follow(clip.signals, output)
     pair = Pair(
         clip=clip.name,
@@ -87,7 +85,7 @@ def drive(sitter: Sitter, clip: Clip, embedder: Embedder) -> tuple[Pair, list[Im
         portrait_blink=float(sitter.signals[BLINK]),
         correlation=correlation,
         gain=gain,
-        faces=float(np.mean([seen is not None for seen in observations])),
+        faces=float(np.mean([face is not None for face in tracker.seen])),
         identity=spread(np.array(embeddings, np.float32).reshape(-1, 128), sitter.embedding),
         driver=clip.signals,
         output=output,
@@ -193,53 +191,6 @@ def _caption(pair: Pair) -> str:
     return f"{pair.portrait} ({own})  r: {', '.join(values)}  id {pair.distance:.2f}"
 
 
-@contextlib.contextmanager
-def native_noise_to(path: Path) -> Iterator[None]:
-    """Sends what C++ libraries write to file descriptor 2 into a file; Python's own stderr stays."""
-    terminal = os.fdopen(os.dup(2), "w", buffering=1)
-    before, sys.stderr = sys.stderr, terminal
-    with path.open("wb") as log:
-        os.dup2(log.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(terminal.fileno(), 2)
-            sys.stderr = before
-
-
-def machine() -> str:
-    """Processor, cores, system."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        models = [
-            line.split(":", 1)[1].strip()
-            for line in cpuinfo.read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        name = models[0] if models else name
-    return f"{name}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-
-
-def commit() -> str:
-    """Short hash of the checkout, with + when files that count have changed since; 'unknown' outside one."""
-    here = Path(__file__).parent
-    try:
-        head = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--", "../face", "../realtime", "."],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head + ("+" if changed else "")
-
-
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reenactment", description=__doc__)
     parser.add_argument("--portraits", type=Path, required=True, help="folder of portrait photos")
@@ -260,9 +211,9 @@ def main() -> int:
     """Exit status 0, or 1 and 2 as the error says."""
     options = _arguments().parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    begun = time.perf_counter()
+    begun, machine = time.perf_counter(), this_machine()
     try:
-        with native_noise_to(options.out / "native.log"):
+        with quiet_natives():
             pairs, clips, strangers, refused = run(options, Console(file=sys.stderr))
     except PuppetError as error:
         print(error, file=sys.stderr)
@@ -274,23 +225,26 @@ def main() -> int:
     plots = []
     for number, pair in enumerate(worst_first(pairs)[:PLOTS]):
         plots.append(options.out / f"worst_{number:02d}_{pair.clip}_{pair.portrait}.png")
-        time_plot(plots[-1], pair, next(clip.fps for clip in clips if clip.name == pair.clip))
+        time_plot(plots[-1], pair, next(clip.seconds for clip in clips if clip.name == pair.clip))
     sheets = [options.out / f"sheet_{clip.name}.png" for clip in clips]
     (options.out / "table.md").write_text(text, encoding="utf-8")
     heading = f"Reenactment by {options.method}, {len(pairs)} pairs"
     (options.out / "table.html").write_text(page(tables, [*sheets, *plots], heading), encoding="utf-8")
     write_csv(options.out / "pairs.csv", pairs)
+    write_series(options.out / "series.npz", pairs)
     print(text)
-    print(json.dumps(_last_line(options, pairs, clips, strangers, time.perf_counter() - begun)))
+    line = _last_line(options, pairs, clips, strangers)
+    line |= {"took_s": round(time.perf_counter() - begun, 1), "machine": asdict(machine)}
+    print(json.dumps(line))
     return 0
 
 
 def _last_line(
-    options: argparse.Namespace, pairs: list[Pair], clips: list[Clip], strangers: Spread, took_s: float
+    options: argparse.Namespace, pairs: list[Pair], clips: list[Clip], strangers: Spread
 ) -> dict[str, object]:
     line: dict[str, object] = {
         "benchmark": "reenactment", "method": options.method, "pairs": len(pairs), "clips": len(clips),
-        "every": options.every, "seed": options.seed, "longest": options.longest, "took_s": round(took_s, 1),
+        "every": options.every, "seed": options.seed, "longest": options.longest,
     }  # fmt: skip
     for k, name in enumerate(SIGNALS):
         found = summarise(pairs, k)
@@ -306,8 +260,6 @@ def _last_line(
         "distance": round(float(np.median([pair.distance for pair in pairs])), 4),
         "distance_same_person": round(float(np.median(floor)), 4),
         "distance_strangers": round(float(np.median(strangers.distance)), 4),
-        "commit": commit(),
-        "machine": machine(),
     }
     return line
 

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.driving import Clip
 from benchmarks.identity import SAME_PERSON_BELOW, Spread
 from benchmarks.measures import SMILE, SMILES, TARGETS, Pair, Summary, summarise, worst_first
-from benchmarks.tracking import SIGNALS
+from benchmarks.raw_track import SIGNALS
 
 Rows = list[list[str]]  # the first one is the heading
 
@@ -85,6 +85,12 @@ def write_csv(path: Path, pairs: Sequence[Pair]) -> None:
             values += [pair.faces, pair.distance]
             cells = [f"{value:.4f}" if np.isfinite(value) else "" for value in values]
             writer.writerow([pair.clip, pair.portrait, *cells])
+
+
+def write_series(path: Path, pairs: Sequence[Pair]) -> None:
+    """Signals over time: for each pair an array (2, N, 6), driver and output, called clip/portrait."""
+    series = {f"{pair.clip}/{pair.portrait}": np.stack([pair.driver, pair.output]) for pair in pairs}
+    np.savez_compressed(path, allow_pickle=False, **series)
 
 
 def _number(value: float, digits: int = 3) -> str:

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from benchmarks.measures import Pair
-from benchmarks.tracking import SIGNALS
+from benchmarks.raw_track import SIGNALS
 from realtime.frame import Image
 
 CELL_PX = 200
@@ -53,12 +53,11 @@ def _cell(picture: NDArray[np.uint8]) -> Pillow.Image:
     return cell
 
 
-def time_plot(path: Path, pair: Pair, fps: float) -> None:
-    """The six signals of driver and output over time."""
+def time_plot(path: Path, pair: Pair, seconds: NDArray[np.float32]) -> None:
+    """The six signals of driver and output over (N,) seconds."""
     with matplotlib.rc_context({"font.size": 8}):
         figure = Figure(figsize=(11, 11), layout="constrained")
         axes = figure.subplots(len(SIGNALS), 1, sharex=True)
-        seconds = np.arange(len(pair.driver)) / fps
         for k, axis in enumerate(axes):
             axis.plot(seconds, pair.driver[:, k], color="0.4", lw=1, label="driver")
             axis.plot(seconds, pair.output[:, k], color="C3", lw=1, label="output")

@@ -21,9 +21,10 @@ from benchmarks.identity import (
     face_chip,
     spread,
 )
-from benchmarks.tracking import Observation, clip_frames, track_still
+from benchmarks.raw_track import clip_frames, track_still
 from face.photo import read_photo
 from realtime.frame import Image
+from realtime.landmarker import Face
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 CLIPS = ("d0.mp4", "d11.mp4", "d18.mp4")
@@ -39,13 +40,13 @@ def embedder() -> Embedder:
 
 def first_and_late(clip: Path) -> list[Image]:
     frames = list(clip_frames(clip, every=30))
-    return [frames[0], frames[-1]]
+    return [frames[0].image, frames[-1].image]
 
 
-def seen(image: Image) -> Observation:
-    observation = track_still(image)
-    assert observation is not None
-    return observation
+def seen(image: Image) -> Face:
+    face = track_still(image)
+    assert face is not None
+    return face
 
 
 @needs_data

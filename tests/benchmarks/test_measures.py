@@ -11,8 +11,8 @@ pytest.importorskip("dlib", reason="dlib-bin is not installed; run: pip install 
 
 from benchmarks.identity import Spread
 from benchmarks.measures import Pair, driver_moves, follow, summarise, worst_first
+from benchmarks.raw_track import SIGNALS
 from benchmarks.report import write_csv
-from benchmarks.tracking import SIGNALS
 
 YAW, PITCH, ROLL, JAW, BLINK, SMILE = range(len(SIGNALS))
 TIME = np.linspace(0, 4 * np.pi, 200)

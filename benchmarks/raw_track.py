@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""Raw tracks: what the tracker's own detector sees, unsmoothed, as six signals over time. Knows no puppet."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from face.motion import BLENDSHAPE_INDEX, Floats
+from realtime.frame import Frame, Image
+from realtime.landmarker import Face, FaceLandmarker
+from realtime.sources.video import Video
+
+SIGNALS = ("yaw", "pitch", "roll", "jawOpen", "blink", "smile")
+SCORES = tuple(  # the blendshapes whose mean is a signal, after the angles
+    [BLENDSHAPE_INDEX[name] for name in names]
+    for names in (
+        ("jawOpen",),
+        ("eyeBlinkLeft", "eyeBlinkRight"),
+        ("mouthSmileLeft", "mouthSmileRight"),
+    )
+)
+ANGLES = 3  # the first so many are degrees of the 4x4 matrix, the others scores in [0, 1]
+
+
+class RawTracker:
+    """A Detector that keeps the largest face of each picture it was given; one a clip, as it remembers faces.
+
+    It can be handed to a FaceTracker, or be called by itself with the pictures of a clip.
+    """
+
+    def __init__(self) -> None:
+        self._landmarker = FaceLandmarker()
+        self.seen: list[Face | None] = []
+
+    def __call__(self, image: Image, stamp_ms: int) -> list[Face]:
+        faces = self._landmarker(image, stamp_ms)
+        self.seen.append(max(faces, key=lambda face: float(np.ptp(face.landmarks[:, 0])), default=None))
+        return faces
+
+    def __enter__(self) -> Self:
+        self._landmarker.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._landmarker.__exit__(*exc_info)
+
+
+def track_still(image: Image) -> Face | None:
+    """The largest face in one picture on its own."""
+    with RawTracker() as tracker:
+        tracker(image, 0)
+    return tracker.seen[0]
+
+
+def signals_of(seen: Sequence[Face | None]) -> Floats:
+    """(N, 6) in the order of SIGNALS, NaN where no face was found."""
+    rows = [[np.nan] * len(SIGNALS) if face is None else _signals(face) for face in seen]
+    return np.array(rows, np.float32).reshape(-1, len(SIGNALS))
+
+
+def clip_frames(path: Path, *, every: int = 1) -> Iterator[Frame]:
+    """Every so many-th frame of a clip from its first on, as the application reads it; raises BadVideo."""
+    with Video(path, live=False) as video:
+        for frame in video:
+            if frame.index % every == 0:
+                yield frame
+
+
+def _signals(face: Face) -> list[float]:
+    return [*face.rotation.tolist(), *(float(face.blendshapes[columns].mean()) for columns in SCORES)]
