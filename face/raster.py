@@ -129,16 +129,23 @@ def composite(
             u = min(max(map_u[y, x], np.float32(0)), np.float32(last_x))
             v = min(max(map_v[y, x], np.float32(0)), np.float32(last_y))
             x0, y0 = int(u), int(v)
-            fx, fy = u - np.float32(x0), v - np.float32(y0)
             x1, y1 = min(x0 + 1, last_x), min(y0 + 1, last_y)
+            fx, fy = u - np.float32(x0), v - np.float32(y0)
             w11 = fx * fy
             w01, w10 = fx - w11, fy - w11
             w00 = np.float32(1) - fx - w10
-            a, b, c, d = texture[y0, x0], texture[y0, x1], texture[y1, x0], texture[y1, x1]
-            alpha = w00 * a[3] + w01 * b[3] + w10 * c[3] + w11 * d[3]
+            a, b = np.float32(texture[y0, x0, 3]), np.float32(texture[y0, x1, 3])
+            c, d = np.float32(texture[y1, x0, 3]), np.float32(texture[y1, x1, 3])
+            alpha = w00 * a + w01 * b + w10 * c + w11 * d
+            if alpha < np.float32(0.5):
+                for k in range(3):
+                    out[y, x, k] = background[y, x, k]
+                continue
             rest = np.float32(1) - alpha * np.float32(1 / 255)
             for k in range(3):
-                value = w00 * a[k] + w01 * b[k] + w10 * c[k] + w11 * d[k] + rest * background[y, x, k]
+                a, b = np.float32(texture[y0, x0, k]), np.float32(texture[y0, x1, k])
+                c, d = np.float32(texture[y1, x0, k]), np.float32(texture[y1, x1, k])
+                value = w00 * a + w01 * b + w10 * c + w11 * d + rest * np.float32(background[y, x, k])
                 out[y, x, k] = np.uint8(min(value + np.float32(0.5), np.float32(255)))
 
 
