@@ -124,9 +124,7 @@ function showCamera() {
   $("self-toggle").setAttribute("aria-pressed", String(selfWanted));
   $("self-box").hidden = !(running && selfWanted);
   $("welcome").hidden = !usesBrowser() || running || state.camera_fps > 0;
-  const lost = state && !state.face_found && links.picture === "live" && $("welcome").hidden;
-  $("hint").hidden = !lost || state.modes.passthrough;
-  setText("hint", "No face in view: the portrait idles until you are back");
+  showHint();
   const { devices } = camera;
   const device = $("device");
   const wanted = devices.map((each) => each.deviceId + each.label).join("\n");
@@ -137,6 +135,14 @@ function showCamera() {
     device.value = camera.deviceId || localStorage.getItem("device") || devices[0].deviceId;
     if (!device.value) device.selectedIndex = 0;
   }
+}
+
+function showHint() {
+  if (!state) return;
+  const lost = !state.face_found && !state.modes.passthrough && links.picture === "live" && $("welcome").hidden;
+  const absent = lost ? "No face in view: the portrait idles until you are back" : "";
+  setText("hint", state.enrolling ? `Preparing ${state.enrolling} …` : absent);
+  $("hint").hidden = !$("hint").textContent;
 }
 
 function showCameraProblem(line) {

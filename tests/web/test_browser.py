@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: MIT
+"""The real page in a real Chromium whose camera plays a real clip, with tracker and mesh puppet behind it.
+
+Run with: python -m pytest -m browser tests/web/test_browser.py
+"""
+
+import base64
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from web_stage import wait_until
+
+from face.photo import read_photo
+from realtime.builtin import portrait_path
+from realtime.frame import Image
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--use-fake-device-for-media-stream", "--window-size=1280,800",
+)  # fmt: skip
+CLIP_FRAMES = 150
+SIZE = (640, 480)
+LEAST_FPS = 8  # on a shared machine without a GPU, where browser and line compete for two cores
+LONGEST_PAUSE_S = 1.5  # in the picture, while another portrait is enrolled beside it
+MOVED = 1.0  # grey levels, mean over the picture, between two looks at a moving portrait
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium or chromedriver is not installed"),
+    # MediaPipe and selenium are guests here
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@dataclass
+class Show:
+    """A page in a browser, and what stands before and behind it."""
+
+    browser: "webdriver.Chrome"
+    portraits: tuple[Path, Path]
+    url: str
+    token: str
+
+    def script(self, code: str) -> object:
+        return self.browser.execute_script(f"return {code}")
+
+    def drawn(self) -> int:
+        return int(self.script("facepuppet.drawn()"))  # type: ignore[call-overload]
+
+    def canvas(self) -> Image:
+        """What the page shows now, (H, W, 3) uint8 RGB."""
+        url = str(self.script("document.getElementById('picture').toDataURL('image/png')"))
+        data = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
+        return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1])
+
+    def text(self, identity: str) -> str:
+        return str(self.script(f"document.getElementById('{identity}').textContent"))
+
+    def press(self, key: str) -> None:
+        self.browser.find_element(By.TAG_NAME, "body").send_keys(key)
+
+    def click(self, identity: str) -> None:
+        self.browser.execute_script(f"document.getElementById('{identity}').click()")
+
+    def portrait(self) -> int:
+        return int(self.script("facepuppet.state().portrait"))  # type: ignore[call-overload]
+
+    def wait(self, true: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
+        assert wait_until(true, within_s), f"{what}; the page says {self.text('line')!r}"
+
+
+def driving_frames() -> Iterator[Image]:
+    """A real moving face; where the clips are not at hand, a photo that is moved before the camera."""
+    clip = DATA / "driving" / "d3.mp4"
+    if clip.exists():
+        with av.open(str(clip)) as container:
+            for number, frame in enumerate(container.decode(video=0)):
+                if number >= CLIP_FRAMES:
+                    return
+                yield frame.to_ndarray(format="rgb24")
+        return
+    photo = read_photo(portrait_path())[0:400, 27:427]
+    for number in range(CLIP_FRAMES):
+        phase = 2 * np.pi * number / CLIP_FRAMES
+        turn = cv2.getRotationMatrix2D((200, 170), 12 * np.sin(phase), 1 + 0.08 * np.sin(2 * phase))
+        turn[:, 2] += (18 * np.sin(phase), 8 * np.cos(phase))
+        yield np.asarray(cv2.warpAffine(photo, turn, (400, 400), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def write_camera_file(path: Path) -> None:
+    """Motion JPEG at 640x480, what Chromium plays as its fake camera."""
+    with path.open("wb") as out:
+        for image in driving_frames():
+            scale = min(SIZE[0] / image.shape[1], SIZE[1] / image.shape[0])
+            small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            picture = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+            top, left = (SIZE[1] - small.shape[0]) // 2, (SIZE[0] - small.shape[1]) // 2
+            picture[top : top + small.shape[0], left : left + small.shape[1]] = small
+            out.write(cv2.imencode(".jpg", picture[:, :, ::-1])[1].tobytes())
+
+
+def two_portraits(folder: Path) -> tuple[Path, Path]:
+    """Two people where their photos are at hand; otherwise one, and her mirror image in other colours."""
+    photos = sorted((DATA / "portraits").glob("*.jpg"))
+    if len(photos) > 60:
+        return photos[3], photos[-3]
+    photo = read_photo(portrait_path())[0:320, 62:382]
+    first, second = folder / "first.png", folder / "second.png"
+    cv2.imwrite(str(first), photo[:, :, ::-1])
+    cv2.imwrite(str(second), photo[:, ::-1])  # left and right exchanged, and red and blue
+    return first, second
+
+
+@contextmanager
+def line(portraits: tuple[Path, Path]) -> Iterator[str]:
+    """What `facepuppet web` runs; the page's address."""
+    from realtime.live import BROWSER, Page, open_live
+
+    with open_live(
+        portraits=[str(path) for path in portraits],
+        camera=BROWSER,
+        camera_size=SIZE,
+        camera_fps=30.0,
+        loop=False,
+        method="mesh",
+        portrait_size=512,
+        gains={},
+        smoothing=1.0,
+        absolute=False,
+        recalibrate=True,
+        sinks=["web"],
+        record=None,
+        size=None,
+        fps=30.0,
+        fit="letterbox",
+        modes={"badge": True},
+        page=Page("127.0.0.1", 0, False),
+        seconds=0.0,
+    ) as live:
+        running = threading.Thread(target=live.session.run, daemon=True)
+        running.start()
+        try:
+            yield live.page
+        finally:
+            live.session.quit()
+            running.join(5)
+    assert not running.is_alive()
+
+
+@contextmanager
+def chromium(folder: Path, *flags: str) -> Iterator["webdriver.Chrome"]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, *flags, f"--user-data-dir={folder}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=Service(DRIVER))
+    try:
+        yield browser
+    finally:
+        browser.quit()
+
+
+@pytest.fixture(scope="module")
+def show(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Show]:
+    folder = tmp_path_factory.mktemp("browser")
+    clip = folder / "clip.mjpeg"
+    write_camera_file(clip)
+    portraits = two_portraits(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+        fake = ("--use-fake-ui-for-media-stream", f"--use-file-for-fake-video-capture={clip}")
+        with line(portraits) as url, chromium(folder / "profile", *fake) as browser:
+            browser.get(url)
+            page = Show(browser, portraits, url, url.partition("token=")[2])
+            page.wait(lambda: bool(page.script("window.facepuppet && facepuppet.state()")), "no state came")
+            if not page.script("facepuppet.trips().length"):
+                page.click("camera") if page.text("camera") == "Start my camera" else None
+            page.wait(lambda: len(page.script("facepuppet.trips()")) >= 30, "no camera picture came back")  # type: ignore[arg-type]
+            yield page
+
+
+def distance(a: Image, b: Image) -> float:
+    """Mean difference of two pictures in grey levels, the second brought to the first one's size."""
+    b = cv2.resize(b, (a.shape[1], a.shape[0]), interpolation=cv2.INTER_AREA)
+    return float(np.abs(a.astype(int) - b.astype(int)).mean())
+
+
+def looks(show: Show, count: int, every_s: float = 0.35) -> list[Image]:
+    pictures = []
+    for _ in range(count):
+        pictures.append(show.canvas())
+        time.sleep(every_s)
+    return pictures
+
+
+def test_the_key_left_the_address_and_scripts_cannot_read_it(show: Show) -> None:
+    assert show.browser.current_url == show.url.partition("?")[0]
+    assert show.token not in str(show.script("document.cookie"))
+
+
+def test_the_page_shows_the_portrait_moving(show: Show) -> None:
+    pictures = looks(show, 8)
+    steps = [distance(a, b) for a, b in zip(pictures[:-1], pictures[1:], strict=True)]
+    assert max(steps) > MOVED, steps
+    assert np.median(steps) > MOVED / 4, steps
+    photo = read_photo(show.portraits[show.portrait()])
+    camera = next(driving_frames())
+    for picture in pictures:  # it is the portrait that moves, not the driver that is shown
+        assert distance(picture, photo) < distance(picture, camera)
+
+
+def test_a_face_is_found_in_the_picture_and_turns(show: Show) -> None:
+    from realtime.landmarker import FaceLandmarker
+
+    pictures = looks(show, 8)
+    with FaceLandmarker() as detect:
+        faces = [detect(picture, 1000 * number) for number, picture in enumerate(pictures)]
+    assert [len(found) for found in faces] == [1] * len(faces)
+    angles = np.array([found[0].rotation for found in faces])
+    assert np.ptp(angles, axis=0).max() > 2.0, angles  # degrees
+
+
+def test_the_statistics_count_up_and_are_plausible(show: Show) -> None:
+    before, drawn, since_s = show.script("facepuppet.state().delivered"), show.drawn(), time.perf_counter()
+    time.sleep(3)
+    after, took_s = show.script("facepuppet.state().delivered"), time.perf_counter() - since_s
+    assert int(after) - int(before) > LEAST_FPS * 2  # type: ignore[call-overload]
+    assert (show.drawn() - drawn) / took_s > LEAST_FPS
+    assert float(show.text("figure-fps").removesuffix(" fps")) > LEAST_FPS
+    p50, p95 = map(float, re.findall(r"\d+", show.text("figure-delay")))
+    trip = float(show.text("figure-trip").removesuffix(" ms"))
+    assert 1 < p50 <= p95 < 1000 and p50 / 2 < trip < 1000
+    assert show.text("figure-face") == "found" and show.text("figure-method") == "mesh"
+    assert show.text("link-text") == "Live"
+
+
+def test_another_portrait_comes_in_without_the_stream_stopping(show: Show) -> None:
+    before = show.canvas()
+    wanted = 1 - show.portrait()
+    counts = [(time.perf_counter(), show.drawn())]
+    show.press(str(wanted + 1))
+    ends_s = time.perf_counter() + 30
+    settled_s = 0.0
+    while time.perf_counter() < ends_s and (not settled_s or time.perf_counter() < settled_s + 1):
+        if not settled_s and show.portrait() == wanted:
+            settled_s = time.perf_counter()
+        drawn = show.drawn()
+        if drawn != counts[-1][1]:
+            counts.append((time.perf_counter(), drawn))
+        time.sleep(0.02)
+    assert settled_s, show.text("line")
+    pauses = np.diff([instant for instant, _ in counts])
+    assert pauses.max() < LONGEST_PAUSE_S, pauses.max()
+    after = show.canvas()
+    photo, old = (read_photo(show.portraits[index]) for index in (wanted, 1 - wanted))
+    assert distance(after, photo) < distance(after, old)
+    assert distance(before, old) < distance(before, photo)
+
+
+def test_an_uploaded_photo_joins_the_list_and_a_bad_one_says_why(show: Show, tmp_path: Path) -> None:
+    count = len(show.script("facepuppet.state().portraits"))  # type: ignore[arg-type]
+    bad = tmp_path / "text.jpg"
+    bad.write_text("no photo")
+    show.browser.find_element(By.ID, "upload").send_keys(str(bad))
+    show.wait(
+        lambda: "text.jpg" in show.text("line") and "expected" in show.text("line"), "no error was shown"
+    )
+    assert "\n" not in show.text("line")
+    good = tmp_path / "new.png"
+    cv2.imwrite(str(good), read_photo(portrait_path())[0:320, 62:382][:, :, ::-1])
+    show.browser.find_element(By.ID, "upload").send_keys(str(good))
+    show.wait(lambda: show.portrait() == count, "the new portrait was not shown")
+    assert len(show.browser.find_elements(By.CSS_SELECTOR, "#portraits button img")) == count + 1
+    chosen = show.browser.find_element(By.CSS_SELECTOR, "#portraits [aria-checked=true]")
+    assert "new" in chosen.get_attribute("aria-label")
+
+
+def test_keys_sliders_and_switches_reach_the_session(show: Show) -> None:
+    show.press("r")
+    show.wait(lambda: show.script("facepuppet.state().modes.mirror") is True, "R did not mirror")
+    show.wait(
+        lambda: show.script("document.querySelector('[data-command=mirror]').checked") is True, "switch"
+    )
+    show.press("r")
+    show.browser.execute_script(
+        "const s = document.querySelector('[data-command=\"gain.pose\"]'); s.value = 0.5;"
+        "s.dispatchEvent(new Event('input'))"
+    )
+    show.wait(lambda: show.script("facepuppet.state().gains.pose") == 0.5, "the slider did nothing")
+    show.click("reset")
+    show.wait(lambda: show.script("facepuppet.state().gains.pose") == 1, "the reset did nothing")
+    show.press("x")
+    show.wait(lambda: "calibrated" in show.text("line"), "X said nothing")
+
+
+def test_pass_through_shows_the_camera(show: Show) -> None:
+    camera = next(driving_frames())
+    wide = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+    wide[:, 80:560] = cv2.resize(camera, (480, 480))
+    portrait = show.canvas()
+    show.press("0")
+    show.wait(lambda: show.canvas().shape == wide.shape, "0 did not show the camera")
+    assert distance(wide, show.canvas()) < distance(wide, portrait)
+    show.press("0")
+    show.wait(lambda: show.canvas().shape != wide.shape, "0 did not bring the portrait back")
+
+
+def test_without_the_camera_the_portrait_idles_and_comes_back(show: Show) -> None:
+    show.click("camera")
+    show.wait(lambda: show.text("figure-face") == "not found", "the face was not missed")
+    welcome = show.browser.find_element(By.ID, "welcome")
+    show.wait(welcome.is_displayed, "the page did not offer to start again")
+    drawn = show.drawn()
+    first = show.canvas()
+    show.wait(lambda: show.drawn() > drawn + 10, "the stream stopped with the camera")
+    assert distance(first, show.canvas()) < 20  # still the portrait
+    show.browser.find_element(By.ID, "welcome-start").click()
+    show.wait(lambda: show.text("figure-face") == "found", "the face did not come back")
+
+
+def test_the_page_survives_a_reload(show: Show) -> None:
+    show.browser.refresh()
+    show.wait(lambda: bool(show.script("window.facepuppet && facepuppet.drawn() > 10")), "no picture came")
+
+
+def test_nothing_was_complained_about(show: Show) -> None:
+    entries = [entry for entry in show.browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert [entry["message"] for entry in entries if "status of 422" not in entry["message"]] == []
+
+
+def test_a_blocked_camera_is_said_with_the_cure(show: Show, tmp_path: Path) -> None:
+    with chromium(tmp_path / "profile", "--deny-permission-prompts") as browser:
+        browser.get(show.url)
+        page = Show(browser, show.portraits, show.url, show.token)
+        page.wait(lambda: bool(page.script("window.facepuppet && facepuppet.drawn() > 0")), "no picture came")
+        page.click("camera")
+        page.wait(lambda: "blocked" in page.text("camera-problem"), "nothing was said")
+        assert "address bar" in page.text("camera-problem")
