@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from face.errors import WrongUse
+from realtime.config import default_path, flags_of, read_config
 
 Method = str
 Fit = Literal["letterbox", "crop"]
@@ -113,7 +114,7 @@ Recalibrate = Annotated[
 Portraits = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[PORTRAIT]...",
+        metavar="PORTRAIT",
         show_default=False,
         help="Photos of one face each, or folders of them; keys 1 to 9 choose. Without: the built-in one.",
     ),
@@ -171,12 +172,12 @@ Record = Annotated[
     ),
 ]
 Size = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--size",
         metavar="WxH",
         rich_help_panel=OUTPUT,
-        help="Pixels of the virtual camera, the window and the files.",
+        help="Pixels of the output. Without: 1280x720 for a virtual camera, else the picture's own.",
     ),
 ]
 Fps = Annotated[
@@ -231,6 +232,29 @@ Statistics = Annotated[
 Landmarks = Annotated[
     bool,
     typer.Option("--landmarks", rich_help_panel=RUN, help="Show the tracked points in the window (key O)."),
+]
+
+
+def _read_config(context: typer.Context, value: Path | None) -> Path | None:
+    """Lays the file's values under the flags; runs before any other option is read."""
+    path = value or default_path()
+    if value is not None or path.exists():
+        tables = {name: flags_of(command) for name, command in context.obj.items()}
+        context.default_map = dict(read_config(path, tables)[context.info_name or ""])
+    return value
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE.toml",
+        is_eager=True,
+        callback=_read_config,
+        show_default=False,
+        rich_help_panel=RUN,
+        help="Settings for the flags that are not given; facepuppet config prints a file to start from.",
+    ),
 ]
 JsonLine = Annotated[
     bool, typer.Option("--json", rich_help_panel=RUN, help="End with one line of JSON on standard output.")

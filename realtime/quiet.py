@@ -32,7 +32,9 @@ def quiet_natives() -> Iterator[None]:
     before = sys.stderr
     own = _writes_to_2(before)
     if own:
-        sys.stderr = os.fdopen(os.dup(original), "w", buffering=1, encoding=before.encoding, errors=before.errors)
+        sys.stderr = os.fdopen(
+            os.dup(original), "w", buffering=1, encoding=before.encoding, errors=before.errors
+        )
     os.dup2(writing, 2)
     os.close(writing)
     sieve.start()

@@ -18,7 +18,7 @@ class TerminalKeys:
     A key is the character, or "esc". Puts the terminal back as it was on exit. Ctrl-C stays an interrupt.
     """
 
-    def __init__(self, press: Callable[[str], None]) -> None:
+    def __init__(self, press: Callable[[str], object]) -> None:
         self._press = press
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+"""The command line: which commands there are, exit statuses, errors as one line. Knows no frame.
+
+Exit status: 0 done, 1 failed at work, 2 wrong use, 130 offline work interrupted. A PuppetError is one line on
+standard error, anything else keeps its trace.
+"""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from face.errors import PuppetError, SinkUnavailable
+from realtime import options as opt
+from realtime.cli_live import run, web
+from realtime.cli_machine import devices, doctor
+from realtime.cli_offline import bench, demo, render
+from realtime.config import flags_of, sample_config
+from realtime.console import last_line, log_to_stderr, note
+from realtime.machine import installed
+from realtime.quiet import quiet_natives
+
+INTERRUPTED = 130
+COMMANDS: dict[str, Callable[..., int]] = {
+    "demo": demo,
+    "run": run,
+    "render": render,
+    "web": web,
+    "bench": bench,
+    "devices": devices,
+    "doctor": doctor,
+}
+EXAMPLES = {
+    "demo": "facepuppet demo --out demo.mp4",
+    "run": "facepuppet run me.jpg --camera 0 --sink vcam --sink window",
+    "render": "facepuppet render me.jpg driver.mp4 out.mp4 --compare",
+    "web": "facepuppet web portraits/",
+    "bench": "facepuppet bench --seconds 600 --report bench.html",
+    "devices": "facepuppet devices --json",
+    "doctor": "facepuppet doctor",
+}
+
+app = typer.Typer(
+    name="facepuppet",
+    help="One portrait photo, moved live by a webcam, on a plain laptop processor.",
+    epilog="Flags may stand in a file: facepuppet config. What is wrong here: facepuppet doctor.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _name, _command in COMMANDS.items():
+    app.command(_name, epilog=f"Example: {EXAMPLES[_name]}")(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; the exit status."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
+    with quiet_natives():
+        try:
+            status: Any = app(args=arguments, prog_name="facepuppet", standalone_mode=False, obj=COMMANDS)
+        except PuppetError as error:
+            return _complain(str(error), error.exit_status)
+        except typer.TyperException as error:  # an unknown flag, a value of a wrong kind
+            return _complain(error.format_message(), error.exit_code)
+        except (KeyboardInterrupt, typer.Abort):
+            return INTERRUPTED
+    return status if isinstance(status, int) else 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """A service manager's wish to end is Ctrl-C to us: recordings are finished, cameras closed."""
+    raise KeyboardInterrupt
+
+
+def _complain(line: str, status: int) -> int:
+    if line:
+        note(f"facepuppet: {' '.join(line.split())}")
+    return status
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and the licences of what comes along.")
+    ] = False,
+) -> None:
+    if version:
+        print(f"facepuppet {installed('facepuppet')} (MIT)")
+        print("face_landmarker.task, selfie_segmenter.tflite: MediaPipe (Apache-2.0); pyvirtualcam (GPL-2.0)")
+        raise typer.Exit
+
+
+@app.command(epilog="Example: facepuppet config --out settings.toml")
+def config(
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.toml", help="Write it there instead of printing it.")
+    ] = None,
+) -> int:
+    """Print a settings file with every flag at its default."""
+    text = sample_config({name: flags_of(command) for name, command in COMMANDS.items()})
+    if out is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise SinkUnavailable(f"{out} is there already and is left alone; name another file") from error
+    except OSError as error:
+        raise SinkUnavailable(f"{out} cannot be written ({error.strerror}); choose another place") from error
+    return 0
+
+
+@app.command(epilog="Example: facepuppet export ffhq.pkl --out models/ffhq")
+def export(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A published checkpoint: .pkl, .pt.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="The model folder that is written.")
+    ],
+    onnx: Annotated[bool, typer.Option("--onnx/--no-onnx", help="Write graphs for ONNX Runtime.")] = True,
+    safetensors: Annotated[
+        bool, typer.Option("--safetensors/--no-safetensors", help="Write weights for the torch engine.")
+    ] = False,
+    json_line: opt.JsonLine = False,
+    log_level: opt.Logging = "warning",
+) -> int:
+    """Import a public checkpoint and write a model folder, each graph verified against torch."""
+    from export import export_checkpoint  # the one place where realtime meets export, and only when asked
+
+    log_to_stderr(log_level)
+    report = export_checkpoint(checkpoint, out, onnx=onnx, safetensors=safetensors)
+    note(f"{report.folder}: {report.origin}, licence {report.licence}, {report.seconds:.1f} s")
+    for line in report.notes:
+        note(line)
+    if json_line:
+        last_line(report.as_json())
+    return 0

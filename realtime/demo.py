@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+"""The main job with what comes along: a scripted driver moves a portrait. Knows no camera, no screen."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from realtime.builtin import second_portrait, write_driver
+from realtime.puppet import open_puppet
+from realtime.render import Progress, Rendered, check_out, render, track_clip
+
+
+def demonstrate(out: Path, *, seconds: float, on_progress: Progress | None = None) -> Rendered:
+    """Film the driver, track it, move the portrait, write driver, portrait and result side by side."""
+    check_out(out)
+    with TemporaryDirectory(prefix="facepuppet-") as folder:
+        driver = Path(folder) / "driver.mp4"
+
+        def filmed(frames: int) -> None:
+            if on_progress is not None:
+                on_progress("filming", frames)
+
+        write_driver(driver, seconds=seconds, on_frame=filmed)
+        tracked = track_clip(driver, on_progress=on_progress)
+        portrait = second_portrait()
+        puppet = open_puppet("mesh", portrait)
+        return render(
+            puppet, portrait, driver, out, tracked, compare=True, audio=False, on_progress=on_progress
+        )
