@@ -48,7 +48,8 @@ CHIN_COLUMNS = (
     (405, 406, 418, 431, 369, 400),
 )
 WIDEST_EYE = 1.2  # openness
-YAW_LIMIT, PITCH_LIMIT = 34.0, 26.0  # degrees in the photo's frame, approached softly
+YAW_LIMIT, PITCH_LIMIT = 36.0, 27.0  # degrees away from a photo that faces the camera, approached softly
+LEAST_YAW = 9.0  # degrees that a half-turned portrait may still turn back
 SHIFT_LIMIT = 0.55  # outer eye distances
 
 
@@ -168,9 +169,14 @@ class Retargeter:
         return np.asarray(offsets + self._jaw * jaw + self._smile * smile, np.float32)
 
     def _limited(self, relative: Floats) -> Floats:
-        """The turn (3, 3) whose result on the portrait stays within what a photo can show."""
-        limited = _within_limits(relative @ self._rotation)
-        return np.asarray(limited @ _within_limits(self._rotation).T, np.float32)  # identity at rest
+        """The turn (3, 3), bent softly towards what the photo can show: least where it would uncover a side
+        that the photo's own turn hides.
+        """
+        yaw, pitch, roll = (float(angle) for angle in euler_angles(relative))
+        own_yaw = float(euler_angles(self._rotation)[0])
+        hidden = abs(own_yaw) if yaw * own_yaw < 0 else 0.6 * abs(own_yaw)
+        limit = max(YAW_LIMIT - hidden, LEAST_YAW)
+        return rotation_matrix(_softly(yaw, limit), _softly(pitch, PITCH_LIMIT), roll)
 
     def _lids(self, offsets: Floats, right: float, left: float) -> Floats:
         offsets = offsets.copy()
@@ -222,12 +228,8 @@ class Retargeter:
         return np.asarray(np.clip(shift * trusted, -0.09, 0.09), np.float32)
 
 
-def _within_limits(rotation: Floats) -> Floats:
-    """The rotation with yaw and pitch bent softly towards their limits."""
-    yaw, pitch, roll = (float(angle) for angle in euler_angles(rotation))
-    return rotation_matrix(
-        YAW_LIMIT * float(np.tanh(yaw / YAW_LIMIT)), PITCH_LIMIT * float(np.tanh(pitch / PITCH_LIMIT)), roll
-    )
+def _softly(angle: float, limit: float) -> float:
+    return limit * float(np.tanh(angle / limit))
 
 
 def _eye_ratio(shape: Floats, upper: tuple[int, ...], lower: tuple[int, ...]) -> float:

@@ -9,8 +9,8 @@ import numpy as np
 
 from face.errors import WrongUse
 from face.eyes import build_eyeballs, paint_eye, paint_lid
-from face.face_model import LEFT_EYE_UPPER, RIGHT_EYE_UPPER, face_model
-from face.matte import background_plate, foreground
+from face.face_model import LEFT_EYE_UPPER, RIGHT_EYE_UPPER, SURFACE, face_model
+from face.matte import background_plate, drawn_inside, foreground
 from face.motion import Motion
 from face.mouth import build_mouth, paint_mouth
 from face.raster import composite, rasterise
@@ -39,6 +39,7 @@ class MeshPuppet:
         self._background = background_plate(portrait.image, portrait.alpha)
         self._texture = foreground(portrait.image, portrait.alpha, self._background)
         self._texture_points = np.ascontiguousarray(self._rig.rest[:, :2])
+        self._texture_points[:SURFACE] = drawn_inside(self._texture_points[:SURFACE], portrait.alpha)
         self._eyeballs = build_eyeballs(portrait.image, self._rig)
         white = np.mean([eyeball.tint for eyeball in self._eyeballs], axis=0).astype(np.float32)
         self._mouth = build_mouth(portrait.image, self._rig, white)
