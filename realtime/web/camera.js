@@ -32,6 +32,7 @@ export class BrowserCamera {
     this.devices = [];
     this.sent = new Map(); // captured (server's clock) -> when it was taken (this page's clock)
     this.lastTime = -1;
+    this.attempt = 0;
     if (navigator.mediaDevices) {
       navigator.mediaDevices.addEventListener("devicechange", () => this.list());
       this.list();
@@ -48,31 +49,42 @@ export class BrowserCamera {
       return;
     }
     this.stop();
+    const attempt = this.attempt; // a stop or another start meanwhile makes this one void
+    let stream = null;
     try {
       const video = { width: { ideal: WIDTH }, height: { ideal: HEIGHT }, frameRate: { ideal: 30 } };
       if (deviceId) video.deviceId = { exact: deviceId };
       else video.facingMode = "user";
-      this.stream = await navigator.mediaDevices.getUserMedia({ video, audio: false });
+      stream = await navigator.mediaDevices.getUserMedia({ video, audio: false });
     } catch (error) {
+      if (attempt !== this.attempt) return;
       this.onProblem(PROBLEMS[error.name] || `The camera could not be started (${error.message || error.name}).`);
       this.onChange();
       return;
     }
+    if (attempt !== this.attempt) {
+      for (const track of stream.getTracks()) track.stop();
+      return;
+    }
+    this.stream = stream;
     this.onProblem("");
-    for (const track of this.stream.getVideoTracks()) {
+    for (const track of stream.getVideoTracks()) {
       track.addEventListener("ended", () => {
+        if (this.stream !== stream) return;
         this.stop();
         this.onProblem("The camera was unplugged or taken away. Plug it in, then start it again.");
       });
     }
-    this.video.srcObject = this.stream;
+    this.video.srcObject = stream;
     await this.video.play().catch(() => {}); // a stream replaced while it starts; the next one plays
+    if (attempt !== this.attempt) return;
     this.openWorker();
     this.list();
     this.onChange();
   }
 
   stop() {
+    this.attempt += 1;
     if (this.stream) for (const track of this.stream.getTracks()) track.stop();
     this.stream = null;
     this.video.srcObject = null;

@@ -74,7 +74,7 @@ function update(next) {
   seenMessage = next.message.number;
   if (seenSource !== null && seenSource !== next.source_message.number) say(next.source_message.text, true);
   seenSource = next.source_message.number;
-  if (first && usesBrowser()) startIfAllowed();
+  if (first && usesBrowser() && next.camera_fps === 0) startIfAllowed(); // never away from another page
 }
 
 function showFigures() {

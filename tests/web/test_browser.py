@@ -194,8 +194,7 @@ def show(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Show]:
             browser.get(url)
             page = Show(browser, portraits, url, url.partition("token=")[2])
             page.wait(lambda: bool(page.script("window.facepuppet && facepuppet.state()")), "no state came")
-            if not page.script("facepuppet.trips().length"):
-                page.click("camera") if page.text("camera") == "Start my camera" else None
+            # permission is given already, so the camera starts by itself
             page.wait(lambda: len(page.script("facepuppet.trips()")) >= 30, "no camera picture came back")  # type: ignore[arg-type]
             yield page
 
@@ -335,8 +334,24 @@ def test_without_the_camera_the_portrait_idles_and_comes_back(show: Show) -> Non
     first = show.canvas()
     show.wait(lambda: show.drawn() > drawn + 10, "the stream stopped with the camera")
     assert distance(first, show.canvas()) < 20  # still the portrait
-    show.browser.find_element(By.ID, "welcome-start").click()
+    show.browser.execute_script("const b = document.getElementById('welcome-start'); b.click(); b.click();")
     show.wait(lambda: show.text("figure-face") == "found", "the face did not come back")
+
+
+def test_a_hidden_tab_goes_on_sending_and_a_second_page_takes_no_camera_away(show: Show) -> None:
+    """The usual case: the page lies behind a meeting."""
+    first = show.browser.current_window_handle
+    show.browser.switch_to.new_window("tab")
+    show.browser.get(show.url)
+    show.wait(lambda: bool(show.script("window.facepuppet && facepuppet.drawn() > 5")), "no picture came")
+    time.sleep(2)
+    assert float(show.script("facepuppet.state().camera_fps")) > LEAST_FPS  # type: ignore[arg-type]
+    assert show.text("figure-face") == "found"
+    assert show.text("camera") == "Start my camera"
+    assert not show.browser.find_element(By.ID, "welcome").is_displayed()
+    show.browser.close()
+    show.browser.switch_to.window(first)
+    assert show.text("camera") == "Stop my camera"
 
 
 def test_the_page_survives_a_reload(show: Show) -> None:

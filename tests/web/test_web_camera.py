@@ -119,7 +119,7 @@ def test_a_page_that_closes_leaves_a_faceless_picture_and_coming_back_resumes(re
     assert wait_until(lambda: len(reader.colours()) == 1) and source.sending
     silent_s = time.perf_counter()
     assert wait_until(lambda: bool((reader.frames[-1].image == 96).all()))
-    assert time.perf_counter() - silent_s < 0.5
+    assert time.perf_counter() - silent_s < 1.0
     assert not source.sending
     count = len(reader.frames)
     assert wait_until(lambda: len(reader.frames) >= count + 5)  # the line lives on
@@ -135,7 +135,7 @@ def test_closing_ends_the_iteration_at_once_and_it_can_be_opened_again() -> None
     with Reader(source) as reading:
         assert wait_until(lambda: len(reading.frames) == 1)
         closed_s = time.perf_counter()
-    assert not reading.thread.is_alive() and reading.ended_s - closed_s < 0.2
+    assert not reading.thread.is_alive() and reading.ended_s - closed_s < 0.5
     with Reader(source) as again:
         source.offer(WHOLE)
         assert wait_until(lambda: any(frame.image.shape == (48, 64, 3) for frame in again.frames))
