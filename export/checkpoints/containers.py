@@ -56,7 +56,7 @@ def _open(mapped: mmap.mmap) -> Contents:
         return Contents("torch", _read_zip(mapped))
     if size > 9 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= size - 8:
         return Contents("safetensors", None)
-    if head[0] != 0x80 or not 2 <= head[1] <= 5:
+    if size < 2 or head[0] != 0x80 or not 2 <= head[1] <= 5:
         raise BadCheckpoint(f"it starts with {head[:8]!r}, expected {KNOWN}{_hint(head)}")
     first = read_pickle(stream, size, PICKLE_NAMES)
     if type(first) is int and first == LEGACY_MAGIC:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from face.errors import BadCheckpoint
 
-MAX_OPCODES = 2_000_000  # a training file with optimiser state has about 1e5; this many take some ten seconds
+MAX_STEPS = 2_000_000  # a training file with optimiser state has about 1e5; this many take some ten seconds
 MAX_CHARGE_PER_BYTE = (
     4  # what calls may be given in all, by the stream's size: each byte is read into one tensor
 )
@@ -61,17 +61,15 @@ def read_pickle(
     """
     machine = Machine(table, persistent, SMALL_CHARGE + MAX_CHARGE_PER_BYTE * size)
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-            if count > MAX_OPCODES:
-                raise BadCheckpoint(f"its pickle has more than {MAX_OPCODES} steps, expected a few thousand")
-            if opcode.name == "STOP":
+        for _ in range(MAX_STEPS):
+            code = stream.read(1)
+            if code == STOP:
                 return machine.pop()
-            step = STEPS.get(opcode.name)
-            if step is None:
-                raise BadCheckpoint(
-                    f"its pickle uses {opcode.name}, which no checkpoint needs; nothing was run"
-                )
-            step(machine, argument)
+            if code not in READERS:
+                name = NAMES.get(code, f"the unknown step {code!r}" if code else "no STOP at its end")
+                raise BadCheckpoint(f"its pickle uses {name}, which no checkpoint does; nothing was run")
+            step, read = READERS[code]
+            step(machine, None if read is None else read(stream))
     except (
         ValueError,
         TypeError,
@@ -83,7 +81,7 @@ def read_pickle(
     ) as error:
         reason = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
         raise BadCheckpoint(f"its pickle is damaged ({reason}); download it again") from error
-    raise BadCheckpoint("its pickle ends early; download it again")
+    raise BadCheckpoint(f"its pickle has more than {MAX_STEPS} steps, expected a few thousand")
 
 
 class Machine:
@@ -209,9 +207,15 @@ def _stack_global(machine: Machine, _: Any) -> None:
     machine.push(machine.find(module, name))
 
 
-def _global(machine: Machine, argument: str) -> None:
-    module, _, name = argument.partition(" ")  # pickletools joins the two lines with a space
-    machine.push(machine.find(module, name))
+def _read_two_lines(stream: BinaryIO) -> tuple[str, str]:
+    module, name = stream.readline(), stream.readline()
+    if not (module.endswith(b"\n") and name.endswith(b"\n")):
+        raise ValueError("a name that ends early")
+    return module[:-1].decode(), name[:-1].decode()
+
+
+def _global(machine: Machine, argument: tuple[str, str]) -> None:
+    machine.push(machine.find(*argument))
 
 
 def _memoize(machine: Machine, _: Any) -> None:
@@ -285,8 +289,8 @@ STEPS: dict[str, Callable[[Machine, Any], None]] = {
     "SETITEMS": lambda machine, _: _set_items(machine, machine.pop_run()),
     "ADDITEMS": lambda machine, _: _add(machine, machine.pop_run()),
     "MEMOIZE": _memoize,
-    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _put),
-    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _get),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _put),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), _get),
     "GLOBAL": _global,
     "STACK_GLOBAL": _stack_global,
     "REDUCE": _reduce,
@@ -295,3 +299,15 @@ STEPS: dict[str, Callable[[Machine, Any], None]] = {
     "BUILD": _build,
     "BINPERSID": lambda machine, _: machine.persist(machine.pop()),
 }
+
+
+# By the byte in the stream: what a step does, and what reads its argument. Text steps of protocols 0 and 1
+# are left out, but for GLOBAL, whose lines are read here: pickletools would interpret escapes in them.
+STOP = b"."
+NAMES = {info.code.encode("latin1"): info.name for info in pickletools.opcodes}
+READERS: dict[bytes, tuple[Callable[[Machine, Any], None], Callable[[BinaryIO], Any] | None]] = {
+    info.code.encode("latin1"): (STEPS[info.name], info.arg.reader if info.arg else None)
+    for info in pickletools.opcodes
+    if info.name in STEPS
+}
+READERS[b"c"] = (_global, _read_two_lines)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Writes small checkpoints in the real containers and layouts of the public ones, every term of them random."""
+"""Writes small checkpoints in the containers and layouts of the public ones, every term of them random."""
 
 import math
 import pickle
@@ -125,7 +125,7 @@ def module_tree(state: dict[str, Array]) -> dict[str, Any]:
 
 @contextmanager
 def nvidia_modules() -> Iterator[tuple[type, type]]:
-    """(Persistent, EasyDict): stand-ins that pickle as NVIDIA's classes do, importable by the names the files use."""
+    """(Persistent, EasyDict): stand-ins that pickle as NVIDIA's classes do, by the names the files use."""
     persistence, util = types.ModuleType("torch_utils.persistence"), types.ModuleType("dnnlib.util")
 
     def _reconstruct_persistent_obj(meta: dict[str, Any]) -> None:
@@ -185,7 +185,11 @@ def write_nvlabs(
     attributes: set on every layer, as the real classes store what they ran with.
     """
     buffers = ("resample_filter", "noise_const", "w_avg")
-    source = "class Generator:\n    fused_modconv_default = True\n" if layout == "sg3" else "class Generator: pass\n"
+    source = (
+        "class Generator:\n    fused_modconv_default = True\n"
+        if layout == "sg3"
+        else "class Generator: pass\n"
+    )
     with nvidia_modules() as (persistent, easy_dict):
 
         def module(name: str, tree: dict[str, Any]) -> Any:
@@ -210,7 +214,13 @@ def write_nvlabs(
         else:
             keywords.update(options or {})
         generator.meta["state"]["_init_kwargs"] = keywords
-        saved = {"G": None, "D": None, "G_ema": generator, "augment_pipe": None, "training_set_kwargs": easy_dict(a=1)}
+        saved = {
+            "G": None,
+            "D": None,
+            "G_ema": generator,
+            "augment_pipe": None,
+            "training_set_kwargs": easy_dict(a=1),
+        }
         path.write_bytes(pickle.dumps(saved, protocol=protocol))
 
 
@@ -258,14 +268,23 @@ def encoder_state(head: str, rows: int, *, seed: int = 0) -> dict[str, Array]:
         conv("latlayer2", last, ENCODER_WIDTHS[1], 1, bias=True)
         for row in range(rows):
             for layer in range(4 if row < 3 else 5 if row < 7 else 6):
-                conv(f"styles.{row}.convs.{2 * layer}", STYLE_DIM, last if layer == 0 else STYLE_DIM, 3, bias=True)
+                conv(
+                    f"styles.{row}.convs.{2 * layer}",
+                    STYLE_DIM,
+                    last if layer == 0 else STYLE_DIM,
+                    3,
+                    bias=True,
+                )
             state[f"styles.{row}.linear.weight"] = draw(STYLE_DIM, STYLE_DIM)
             state[f"styles.{row}.linear.bias"] = draw(STYLE_DIM)
     elif head == "flat":
         norm("output_layer_2.0", last)
         state["output_layer_2.3.weight"] = draw(STYLE_DIM, last * 49, scale=0.05)
         state["output_layer_2.3.bias"] = draw(STYLE_DIM)
-        state["linear.weight"], state["linear.bias"] = draw(STYLE_DIM * rows, STYLE_DIM), draw(STYLE_DIM * rows)
+        state["linear.weight"], state["linear.bias"] = (
+            draw(STYLE_DIM * rows, STYLE_DIM),
+            draw(STYLE_DIM * rows),
+        )
     else:
         state["linear.weight"], state["linear.bias"] = draw(STYLE_DIM, last), draw(STYLE_DIM)
     return state

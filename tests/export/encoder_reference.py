@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The encoders once more, step by step in float64 from tensors by their public names; with faults on request."""
+"""The encoders once more, step by step in float64 from the public names; with faults on request."""
 
 import math
 
@@ -24,13 +24,17 @@ def run(
 
     def conv(x: Tensor, name: str, stride: int = 1) -> Tensor:
         weight = state[f"{name}.weight"]
-        return functional.conv2d(x, weight, state.get(f"{name}.bias"), stride=stride, padding=weight.shape[-1] // 2)
+        return functional.conv2d(
+            x, weight, state.get(f"{name}.bias"), stride=stride, padding=weight.shape[-1] // 2
+        )
 
     def prelu(x: Tensor, name: str) -> Tensor:
         return torch.where(x < 0, x * state[f"{name}.weight"][:, None, None], x)
 
     def dense(x: Tensor, name: str) -> Tensor:
-        weight = state[f"{name}.weight"] / (1 if fault == "no gain" else math.sqrt(state[f"{name}.weight"].shape[1]))
+        weight = state[f"{name}.weight"] / (
+            1 if fault == "no gain" else math.sqrt(state[f"{name}.weight"].shape[1])
+        )
         return x @ weight.T + state[f"{name}.bias"]
 
     x = prelu(norm(conv(image.double(), "input_layer.0"), "input_layer.1"), "input_layer.2")
@@ -59,7 +63,9 @@ def run(
         return w.reshape(len(image), -1, state["output_layer_2.3.weight"].shape[0])
 
     def grown(small: Tensor, size: int) -> Tensor:
-        return functional.interpolate(small, size=(size, size), mode="bilinear", align_corners=fault != "corners")
+        return functional.interpolate(
+            small, size=(size, size), mode="bilinear", align_corners=fault != "corners"
+        )
 
     middle = grown(levels[16], 32) + conv(levels[32], "latlayer1")
     fine = grown(middle, 64) + conv(levels[64], "latlayer2")
@@ -69,7 +75,9 @@ def run(
         y = levels[16] if row < 3 else middle if row < 7 else fine
         layer = 0
         while f"styles.{row}.convs.{layer}.weight" in state:
-            y = functional.leaky_relu(conv(y, f"styles.{row}.convs.{layer}", 2), 0.2 if fault == "slope" else 0.01)
+            y = functional.leaky_relu(
+                conv(y, f"styles.{row}.convs.{layer}", 2), 0.2 if fault == "slope" else 0.01
+            )
             layer += 2
         rows.append(dense(y.flatten(1), f"styles.{row}.linear"))
     if progressive != (fault == "not progressive"):

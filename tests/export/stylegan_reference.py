@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""StyleGAN2 and its encoders once more, slowly, in float64 and from the published formulas; with faults on request.
+"""StyleGAN2 once more, slowly, in float64 and from the published formulas; with faults on request.
 
-Written against the layouts of the public files, sharing nothing with the package: what both say is likely true.
+Written against the layouts of the public files, sharing nothing with the package: what both say is likely so.
 """
 
 import math
@@ -53,7 +53,9 @@ def spread_conv(x: Array, weight: Array) -> Array:
     out = np.zeros((weight.shape[0], 2 * size + 1, 2 * size + 1))
     for i in range(3):
         for j in range(3):
-            out[:, i : i + 2 * size : 2, j : j + 2 * size : 2] += np.einsum("oc,chw->ohw", weight[:, :, i, j], x)
+            out[:, i : i + 2 * size : 2, j : j + 2 * size : 2] += np.einsum(
+                "oc,chw->ohw", weight[:, :, i, j], x
+            )
     return out
 
 
@@ -102,7 +104,9 @@ class Generator:
         nvlabs = self.layout == "nvlabs"
         x = self.state["synthesis.b4.const"] if nvlabs else self.state["input.input"][0]
         x = self._conv(x, w[0], "synthesis.b4.conv1" if nvlabs else "conv1", 0, False, faults)
-        image = self._to_image(x, w[1 + faults.image_row], "synthesis.b4.torgb" if nvlabs else "to_rgb1", faults)
+        image = self._to_image(
+            x, w[1 + faults.image_row], "synthesis.b4.torgb" if nvlabs else "to_rgb1", faults
+        )
         for j in range(w.shape[0] // 2 - 1):
             block = f"synthesis.b{8 << j}"
             names = (f"{block}.conv0", f"{block}.conv1", f"{block}.torgb")

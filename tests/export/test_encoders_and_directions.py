@@ -92,7 +92,9 @@ def test_encoder_takes_any_batch(e4e: tuple[np.ndarray, dict[str, Any], Path]) -
         ("mean", "BackboneEncoderUsingLastLayerIntoW", MEAN[:1]),
     ],
 )
-def test_psp_heads_give_the_published_w(tmp_path: Path, head: str, kind: str, mean: np.ndarray | None) -> None:
+def test_psp_heads_give_the_published_w(
+    tmp_path: Path, head: str, kind: str, mean: np.ndarray | None
+) -> None:
     state = encoder_state(head, ROWS, seed=2)
     write(tmp_path / "psp.pt", state, {"encoder_type": kind, "output_size": 32}, mean)
     export_checkpoint(tmp_path / "psp.pt", tmp_path / "model")
@@ -100,7 +102,9 @@ def test_psp_heads_give_the_published_w(tmp_path: Path, head: str, kind: str, me
     expected = encoder_reference.run(state, PICTURE, head).numpy()
     expected = (expected if expected.ndim == 3 else expected[:, None]) + (0 if mean is None else mean)
     assert w.shape == (1, ROWS, W_DIM)
-    np.testing.assert_allclose(w, np.broadcast_to(expected, w.shape), atol=W_TOLERANCE * np.abs(w).max(), rtol=0)
+    np.testing.assert_allclose(
+        w, np.broadcast_to(expected, w.shape), atol=W_TOLERANCE * np.abs(w).max(), rtol=0
+    )
 
 
 def test_options_decide_whether_latent_avg_is_added(tmp_path: Path) -> None:
@@ -147,7 +151,9 @@ def test_encoder_whose_options_and_tensors_disagree_is_refused(
         ({"linear.weight": torch.zeros(3 * W_DIM, W_DIM)}, "rows of w"),
     ],
 )
-def test_encoder_tensor_that_does_not_belong_is_named(tmp_path: Path, spoil: dict[str, Any], said: str) -> None:
+def test_encoder_tensor_that_does_not_belong_is_named(
+    tmp_path: Path, spoil: dict[str, Any], said: str
+) -> None:
     state = encoder_state("flat", ROWS)
     for name, value in spoil.items():
         state.pop(name, None)
@@ -195,10 +201,15 @@ def test_directions_are_the_linear_map_with_its_bias(tmp_path: Path, more: dict[
         ({"shift_dim": 500}, "shift_dim"),
         ({"num_layers_shift": 14}, "num_layers_shift"),
         ({"learned_directions": 12}, "learned_directions"),
-        ({"A_matrix": {"linear.weight": torch.zeros(512, 3), "gate": torch.zeros(1)}}, "directions|gate|layers"),
+        (
+            {"A_matrix": {"linear.weight": torch.zeros(512, 3), "gate": torch.zeros(1)}},
+            "directions|gate|layers",
+        ),
     ],
 )
-def test_directions_that_contradict_themselves_are_refused(tmp_path: Path, more: dict[str, Any], said: str) -> None:
+def test_directions_that_contradict_themselves_are_refused(
+    tmp_path: Path, more: dict[str, Any], said: str
+) -> None:
     torch.save(matrix(**more), tmp_path / "A_matrix.pt")
     with pytest.raises(BadCheckpoint, match=said):
         export_checkpoint(tmp_path / "A_matrix.pt", tmp_path / "model")

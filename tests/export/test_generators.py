@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Generators of every layout come out of the export as the published formulas say, and as no near miss of them."""
+"""Generators of every layout come out as the published formulas say, and as no near miss of them."""
 
 import argparse
 from dataclasses import fields
@@ -58,7 +58,9 @@ def write(path: Path, layout: str) -> Generator:
 
 
 @pytest.fixture(scope="module", params=["nvlabs", "rosinality"])
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Generator]:
+def exported(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Generator]:
     folder = tmp_path_factory.mktemp(request.param)
     reference = write(folder / "checkpoint", request.param)
     export_checkpoint(folder / "checkpoint", folder / "model")
@@ -91,7 +93,9 @@ def test_any_batch_gives_what_its_samples_give_alone(exported: tuple[Path, Gener
 
 def test_noise_is_stored_and_never_drawn(exported: tuple[Path, Generator]) -> None:
     folder, _ = exported
-    np.testing.assert_array_equal(run(folder, "generator", w=random_w()), run(folder, "generator", w=random_w()))
+    np.testing.assert_array_equal(
+        run(folder, "generator", w=random_w()), run(folder, "generator", w=random_w())
+    )
 
 
 @pytest.mark.parametrize("psi", [0.0, 0.7, 1.0])
@@ -170,7 +174,10 @@ def test_training_file_with_a_namespace_loads(tmp_path: Path, zipped: bool) -> N
         "g": as_tensors(rosinality_state(seed=1)),
         "d": {},
         "g_ema": as_tensors(state),
-        "g_optim": {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 0.1}]},
+        "g_optim": {
+            "state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(3)}},
+            "param_groups": [{"lr": 0.1}],
+        },
         "args": argparse.Namespace(size=32, path="data", betas=(0.0, 0.99)),
         "ada_aug_p": 0.0,
     }
@@ -221,7 +228,9 @@ def test_every_pickle_protocol_loads(tmp_path: Path, protocol: int) -> None:
         ({"synthesis.b8.conv1.affine.weight": np.zeros((16, 7), np.float32)}, "affine.weight"),
     ],
 )
-def test_nvlabs_tensor_that_does_not_belong_is_named(tmp_path: Path, spoil: dict[str, Any], said: str) -> None:
+def test_nvlabs_tensor_that_does_not_belong_is_named(
+    tmp_path: Path, spoil: dict[str, Any], said: str
+) -> None:
     write_nvlabs(tmp_path / "g.pkl", nvlabs_state(8), extra=spoil)
     with pytest.raises(BadCheckpoint, match=said) as raised:
         export_checkpoint(tmp_path / "g.pkl", tmp_path / "model")
@@ -238,7 +247,9 @@ def test_nvlabs_tensor_that_does_not_belong_is_named(tmp_path: Path, spoil: dict
         ({"conv_clamp": "wide"}, "clamp"),
     ],
 )
-def test_nvlabs_variant_that_is_not_known_is_refused(tmp_path: Path, attributes: dict[str, Any], said: str) -> None:
+def test_nvlabs_variant_that_is_not_known_is_refused(
+    tmp_path: Path, attributes: dict[str, Any], said: str
+) -> None:
     write_nvlabs(tmp_path / "g.pkl", nvlabs_state(8), attributes=attributes)
     with pytest.raises(BadCheckpoint, match=said):
         export_checkpoint(tmp_path / "g.pkl", tmp_path / "model")
@@ -260,7 +271,9 @@ def test_unknown_option_is_named(tmp_path: Path) -> None:
         ("conv1.activate.bias", None, "conv1.activate.bias"),
     ],
 )
-def test_rosinality_tensor_that_does_not_belong_is_named(tmp_path: Path, name: str, value: Any, said: str) -> None:
+def test_rosinality_tensor_that_does_not_belong_is_named(
+    tmp_path: Path, name: str, value: Any, said: str
+) -> None:
     state = as_tensors(rosinality_state(16))
     if value is None:
         del state[name]

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: MIT
+"""Files that mean harm, or are merely broken, as bytes; and honest ones to break."""
+
+import io
+import pickle
+import random
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from checkpoint_files import as_tensors, nvlabs_state, rosinality_state, write_nvlabs
+
+TOUCH = "touch {marker}"  # what runs if anything runs
+
+
+class Calls:
+    """Pickles as a call of `function` with `args`."""
+
+    def __init__(self, function: Any, *args: Any) -> None:
+        self.reduced = (function, args)
+
+    def __reduce__(self) -> Any:
+        return self.reduced
+
+
+def text(value: str) -> bytes:
+    raw = value.encode()
+    return b"X" + struct.pack("<I", len(raw)) + raw
+
+
+def named_call(module: str, name: str, argument: bytes = b"N") -> bytes:
+    """Protocol 4: module.name(argument), by a name that need not exist."""
+    return b"\x80\x04" + text(module) + text(name) + b"\x93" + argument + b"\x85R."
+
+
+def zipped(pickled: bytes, storages: dict[str, bytes] | None = None, *, compressed: bool = False) -> bytes:
+    """A torch.save zip around a pickle."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED) as archive:
+        archive.writestr("archive/data.pkl", pickled)
+        archive.writestr("archive/version", b"3\n")
+        for name, data in (storages or {}).items():
+            archive.writestr(f"archive/data/{name}", data)
+    return out.getvalue()
+
+
+def tensor_of(size: tuple[int, ...], stride: tuple[int, ...], numel: int, offset: int = 0) -> bytes:
+    """{"g_ema": tensor} over storage 0, with whatever geometry."""
+
+    def integer(value: int) -> bytes:
+        raw = value.to_bytes(9, "little", signed=True)
+        return b"\x8a\x09" + raw
+
+    def group(values: tuple[int, ...]) -> bytes:
+        return b"(" + b"".join(map(integer, values)) + b"t"
+
+    storage = (
+        b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + integer(numel) + b"tQ"
+    )
+    call = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + integer(offset) + group(size) + group(stride)
+    return b"\x80\x02}" + text("g_ema") + call + b"\x89}tRs."
+
+
+def executing(marker: str) -> dict[str, bytes]:
+    """Files that run a command when Python's own unpickler reads them."""
+    import os
+    import subprocess
+
+    command = TOUCH.format(marker=marker)
+    evil = f"__import__('os').system({command!r})"
+    files: dict[str, bytes] = {}
+    for protocol in (0, 1, 2, 3, 4, 5):
+        files[f"os.system, protocol {protocol}"] = pickle.dumps(Calls(os.system, command), protocol)
+    files["eval"] = pickle.dumps({"G_ema": Calls(eval, evil)}, 4)
+    files["exec"] = pickle.dumps({"G_ema": Calls(exec, evil)}, 4)
+    files["subprocess"] = pickle.dumps(Calls(subprocess.call, ["touch", marker]), 4)
+    inner = pickle.dumps(Calls(os.system, command), 2)
+    files["pickle in a pickle"] = pickle.dumps(Calls(pickle.loads, inner), 4)
+    files["pickle in a storage"] = pickle.dumps({"G_ema": Calls(torch.storage._load_from_bytes, inner)}, 4)
+    files["evil zip in a storage"] = pickle.dumps(Calls(torch.storage._load_from_bytes, zipped(inner)), 4)
+    files["evil zip"] = zipped(inner)
+    legacy = b"".join(
+        pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
+    )
+    files["evil old torch file"] = legacy + inner + pickle.dumps([], 2)
+    files["evil magic number"] = (
+        b"\x80\x02" + inner[2:-1] + b"0" + pickle.dumps(0x1950A86A20F9469CFC6C, 2)[2:]
+    )
+    files["INST"] = f"\x80\x02(S'{command}'\nios\nsystem\n.".encode("latin1")
+    files["OBJ"] = f"\x80\x02(cos\nsystem\nS'{command}'\no.".encode("latin1")
+    files["behind an honest name"] = pickle.dumps({"g_ema": {}, "args": Calls(os.system, command)}, 4)
+    return files
+
+
+def prefixed() -> dict[str, bytes]:
+    """Names that begin as allowed ones do."""
+    names = [
+        ("torch", "storage.os.system"),
+        ("torch.storage", "io.open"),
+        ("torch.storage", "_load_from_bytes.__globals__"),
+        ("torch.storage", "torch.load"),
+        ("torch._utils", "_rebuild_tensor_v2.__globals__.__getitem__"),
+        ("torch.nn.modules.container", "Sequential.forward.__globals__"),
+        ("torch.nn.modules.module", "os.system"),
+        ("torch.hub", "load"),
+        ("torch.utils.collect_env", "run"),
+        ("collections", "OrderedDict.fromkeys"),
+        ("collections", "namedtuple"),
+        ("numpy", "dtype.__class__.__subclasses__"),
+        ("numpy.testing._private.utils", "runstring"),
+        ("numpy.core.multiarray", "_reconstruct.__self__"),
+        ("numpy", "load"),
+        ("dnnlib.util", "EasyDict.update"),
+        ("dnnlib.util", "open_url"),
+        ("dnnlib", "util.EasyDict"),
+        ("torch_utils", "persistence._reconstruct_persistent_obj"),
+        ("torch_utils.persistence", "_src_to_module"),
+        ("builtins", "set.__class__"),
+        ("builtins", "getattr"),
+        ("builtins", "__import__"),
+        ("argparse", "Namespace.__init__"),
+        ("argparse", "FileType"),
+        ("copyreg", "__newobj__"),
+        ("_codecs", "lookup"),
+        ("os", "system"),
+        ("posix", "system"),
+        ("nt", "system"),
+    ]
+    return {f"{module} {name}": named_call(module, name, text("x")) for module, name in names}
+
+
+def broken() -> dict[str, bytes]:
+    """Files that ask for too much, contradict themselves, or are something else."""
+    deep = 200_000
+    storage = bytes(4096)
+    block = text("a" * 100_000)
+    files = {
+        "empty": b"",
+        "text": b"this is not a checkpoint\n" * 50,
+        "web page": b"<!DOCTYPE html><html><body>Quota exceeded</body></html>",
+        "git-lfs pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        "noise": bytes(range(256)) * 64,
+        "one byte": b"\x80",
+        "stop": b"\x80\x04.",
+        "only a number": pickle.dumps(3),
+        "empty dictionary": pickle.dumps({}),
+        "nested lists": b"\x80\x04" + b"(" * deep + b"l" * deep + b".",
+        "nested tuples": b"\x80\x04)" + b"\x85" * deep + b".",
+        "nested tuples as a key": b"\x80\x04})" + b"\x85" * deep + b"Ns.",
+        "nested dictionaries": b"\x80\x04" + b"}K\x01" * deep + b"N" + b"s" * deep + b".",
+        "list in itself": b"\x80\x04]q\x00h\x00a.",
+        "endless steps": b"\x80\x04" + b"N0" * 1_500_000 + b"N.",
+        "the same bytes encoded again and again": b"\x80\x02"
+        + block
+        + b"q\x000"
+        + (b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R0" * 3000)
+        + b"N.",
+        "claims 8 EiB of bytes": b"\x80\x04\x8e" + struct.pack("<Q", 1 << 62) + b"x.",
+        "claims 4 GiB of text": b"\x80\x04X" + struct.pack("<I", (1 << 32) - 1) + b"x.",
+        "integer of a million digits": b"\x80\x04L" + b"9" * 1_000_000 + b"L\n.",
+        "object array": b"\x80\x02cnumpy\ndtype\n" + text("O8") + b"K\x00K\x01\x87R.",
+        "structured array": b"\x80\x02cnumpy\ndtype\n" + text("V9999999") + b"K\x00K\x01\x87R.",
+        "persistent id in a plain pickle": b"\x80\x02" + text("storage") + b"Q.",
+        "extension code": b"\x80\x02\x82\x01.",
+        "buffer out of band": b"\x80\x05\x97.",
+        "stack runs out": b"\x80\x04aaaa.",
+        "unknown memo": b"\x80\x04h\x07.",
+        "zip of nothing": zipfile_of({}),
+        "zip of something else": zipfile_of({"photo.jpg": b"x"}),
+        "zip without its storage": zipped(tensor_of((4,), (1,), 4)),
+        "TorchScript": zipfile_of({"a/data.pkl": b"\x80\x02N.", "a/constants.pkl": b"\x80\x02N."}),
+        "compressed zip": zipped(tensor_of((1024,), (1,), 1024), {"0": storage}, compressed=True),
+        "64 MB in 64 kB": zipped(
+            tensor_of((1 << 24,), (1,), 1 << 24), {"0": bytes(1 << 26)}, compressed=True
+        ),
+        "tensor larger than its storage": zipped(tensor_of((2048,), (1,), 1024), {"0": storage}),
+        "4 TiB in stride 0": zipped(tensor_of((1 << 20, 1 << 20), (0, 0), 1024), {"0": storage}),
+        "stride over the end": zipped(tensor_of((8,), (1000,), 1024), {"0": storage}),
+        "negative stride": zipped(tensor_of((8,), (-1,), 1024, 8), {"0": storage}),
+        "negative offset": zipped(tensor_of((8,), (1,), 1024, -8), {"0": storage}),
+        "offset past the end": zipped(tensor_of((8,), (1,), 1024, 1 << 40), {"0": storage}),
+        "no size at all": zipped(tensor_of((0, 1 << 39), (1, 1), 1024), {"0": storage}),
+        "storage shorter than said": zipped(tensor_of((8,), (1,), 4096), {"0": storage}),
+        "safetensors header of 8 EiB": struct.pack("<Q", 1 << 62) + b'{"a":1}',
+        "safetensors of nothing": struct.pack("<Q", 2) + b"{}",
+        "safetensors of nonsense": struct.pack("<Q", 9) + b'{"a": 1}}',
+    }
+    sized = bytearray(zipped(tensor_of((1024,), (1,), 1024), {"0": storage}))
+    entry = sized.rindex(b"PK\x01\x02")
+    sized[entry + 20 : entry + 28] = struct.pack("<II", 1 << 31, 1 << 31)
+    files["zip whose directory claims 2 GiB"] = bytes(sized)
+    flipped = bytearray(zipped(tensor_of((1024,), (1,), 1024), {"0": storage}))
+    flipped[flipped.index(storage[:512]) + 100] ^= 1
+    files["zip with a flipped bit"] = bytes(flipped)
+    return files
+
+
+def zipfile_of(entries: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def honest_files(folder: Path) -> dict[str, bytes]:
+    """Small files that load, in each container; written to the folder too."""
+    write_nvlabs(folder / "nvlabs.pkl", nvlabs_state(8))
+    write_nvlabs(folder / "nvlabs2.pkl", nvlabs_state(4), protocol=2)
+    saved = {"g_ema": as_tensors(rosinality_state(8)), "latent_avg": torch.zeros(24)}
+    torch.save(saved, folder / "zip.pt")
+    torch.save(saved, folder / "old.pt", _use_new_zipfile_serialization=False)
+    matrix = {"linear.weight": torch.zeros(1024, 3)}
+    torch.save({"A_matrix": matrix, "w_plus": True}, folder / "matrix.pt")
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """A few bytes changed, taken out, doubled or put in; mostly where the structure is, at both ends."""
+    out = bytearray(data)
+    for _ in range(rng.randint(1, 4)):
+        near = rng.choice((len(out), 3000))
+        at = rng.randrange(min(near, len(out)))
+        if rng.random() < 0.4:
+            at = len(out) - 1 - at
+        kind = rng.randrange(4)
+        if kind == 0:
+            out[at] = rng.randrange(256)
+        elif kind == 1:
+            del out[at : at + rng.randint(1, 8)]
+        elif kind == 2:
+            out[at:at] = out[at : at + rng.randint(1, 40)]
+        else:
+            out[at:at] = rng.choice(
+                (b"(", b"R", b"\x93", b"b", b"0", b"h\x01", b"\x85", b"c", b"s", b"}", b"Q", b".")
+            )
+        if not out:
+            return b"\x80"
+    return bytes(out)
