@@ -4,41 +4,36 @@
 Run with: python -m pytest -m browser tests/web/test_browser.py
 """
 
-import base64
 import re
-import shutil
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
-from web_stage import wait_until
 
-from face.photo import read_photo
-from realtime.builtin import portrait_path
-from realtime.frame import Image
+pytest.importorskip("selenium", reason="selenium is not installed")
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-
-from selenium.webdriver.chrome.service import Service  # noqa: E402
+from browser_stage import (  # noqa: E402
+    CHROMIUM,
+    DRIVER,
+    SIZE,
+    Show,
+    chromium,
+    distance,
+    driving_frames,
+    line,
+    looks,
+    two_portraits,
+    write_camera_file,
+)
 from selenium.webdriver.common.by import By  # noqa: E402
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--use-fake-device-for-media-stream", "--window-size=1280,800",
-)  # fmt: skip
-CLIP_FRAMES = 150
-SIZE = (640, 480)
+from face.photo import read_photo  # noqa: E402
+from realtime.builtin import portrait_path  # noqa: E402
+from realtime.landmarker import FaceLandmarker  # noqa: E402
+
 LEAST_FPS = 8  # on a shared machine without a GPU, where browser and line compete for two cores
 LONGEST_PAUSE_S = 1.5  # in the picture, while another portrait is enrolled beside it
 MOVED = 1.0  # grey levels, mean over the picture, between two looks at a moving portrait
@@ -50,135 +45,6 @@ pytestmark = [
     # MediaPipe and selenium are guests here
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-
-
-@dataclass
-class Show:
-    """A page in a browser, and what stands before and behind it."""
-
-    browser: "webdriver.Chrome"
-    portraits: tuple[Path, Path]
-    url: str
-    token: str
-
-    def script(self, code: str) -> object:
-        return self.browser.execute_script(f"return {code}")
-
-    def drawn(self) -> int:
-        return int(self.script("facepuppet.drawn()"))  # type: ignore[call-overload]
-
-    def canvas(self) -> Image:
-        """What the page shows now, (H, W, 3) uint8 RGB."""
-        url = str(self.script("document.getElementById('picture').toDataURL('image/png')"))
-        data = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
-        return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1])
-
-    def text(self, identity: str) -> str:
-        return str(self.script(f"document.getElementById('{identity}').textContent"))
-
-    def press(self, key: str) -> None:
-        self.browser.find_element(By.TAG_NAME, "body").send_keys(key)
-
-    def click(self, identity: str) -> None:
-        self.browser.execute_script(f"document.getElementById('{identity}').click()")
-
-    def portrait(self) -> int:
-        return int(self.script("facepuppet.state().portrait"))  # type: ignore[call-overload]
-
-    def wait(self, true: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
-        assert wait_until(true, within_s), f"{what}; the page says {self.text('line')!r}"
-
-
-def driving_frames() -> Iterator[Image]:
-    """A real moving face; where the clips are not at hand, a photo that is moved before the camera."""
-    clip = DATA / "driving" / "d3.mp4"
-    if clip.exists():
-        with av.open(str(clip)) as container:
-            for number, frame in enumerate(container.decode(video=0)):
-                if number >= CLIP_FRAMES:
-                    return
-                yield frame.to_ndarray(format="rgb24")
-        return
-    photo = read_photo(portrait_path())[0:400, 27:427]
-    for number in range(CLIP_FRAMES):
-        phase = 2 * np.pi * number / CLIP_FRAMES
-        turn = cv2.getRotationMatrix2D((200, 170), 12 * np.sin(phase), 1 + 0.08 * np.sin(2 * phase))
-        turn[:, 2] += (18 * np.sin(phase), 8 * np.cos(phase))
-        yield np.asarray(cv2.warpAffine(photo, turn, (400, 400), borderMode=cv2.BORDER_REPLICATE), np.uint8)
-
-
-def write_camera_file(path: Path) -> None:
-    """Motion JPEG at 640x480, what Chromium plays as its fake camera."""
-    with path.open("wb") as out:
-        for image in driving_frames():
-            scale = min(SIZE[0] / image.shape[1], SIZE[1] / image.shape[0])
-            small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            picture = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
-            top, left = (SIZE[1] - small.shape[0]) // 2, (SIZE[0] - small.shape[1]) // 2
-            picture[top : top + small.shape[0], left : left + small.shape[1]] = small
-            out.write(cv2.imencode(".jpg", picture[:, :, ::-1])[1].tobytes())
-
-
-def two_portraits(folder: Path) -> tuple[Path, Path]:
-    """Two people where their photos are at hand; otherwise one, and her mirror image in other colours."""
-    photos = sorted((DATA / "portraits").glob("*.jpg"))
-    if len(photos) > 60:
-        return photos[3], photos[-3]
-    photo = read_photo(portrait_path())[0:320, 62:382]
-    first, second = folder / "first.png", folder / "second.png"
-    cv2.imwrite(str(first), photo[:, :, ::-1])
-    cv2.imwrite(str(second), photo[:, ::-1])  # left and right exchanged, and red and blue
-    return first, second
-
-
-@contextmanager
-def line(portraits: tuple[Path, Path]) -> Iterator[str]:
-    """What `facepuppet web` runs; the page's address."""
-    from realtime.live import BROWSER, Page, open_live
-
-    with open_live(
-        portraits=[str(path) for path in portraits],
-        camera=BROWSER,
-        camera_size=SIZE,
-        camera_fps=30.0,
-        loop=False,
-        method="mesh",
-        portrait_size=512,
-        gains={},
-        smoothing=1.0,
-        absolute=False,
-        recalibrate=True,
-        sinks=["web"],
-        record=None,
-        size=None,
-        fps=30.0,
-        fit="letterbox",
-        modes={"badge": True},
-        page=Page("127.0.0.1", 0, False),
-        seconds=0.0,
-    ) as live:
-        running = threading.Thread(target=live.session.run, daemon=True)
-        running.start()
-        try:
-            yield live.page
-        finally:
-            live.session.quit()
-            running.join(5)
-    assert not running.is_alive()
-
-
-@contextmanager
-def chromium(folder: Path, *flags: str) -> Iterator["webdriver.Chrome"]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, *flags, f"--user-data-dir={folder}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(DRIVER))
-    try:
-        yield browser
-    finally:
-        browser.quit()
 
 
 @pytest.fixture(scope="module")
@@ -199,20 +65,6 @@ def show(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Show]:
             yield page
 
 
-def distance(a: Image, b: Image) -> float:
-    """Mean difference of two pictures in grey levels, the second brought to the first one's size."""
-    b = cv2.resize(b, (a.shape[1], a.shape[0]), interpolation=cv2.INTER_AREA)
-    return float(np.abs(a.astype(int) - b.astype(int)).mean())
-
-
-def looks(show: Show, count: int, every_s: float = 0.35) -> list[Image]:
-    pictures = []
-    for _ in range(count):
-        pictures.append(show.canvas())
-        time.sleep(every_s)
-    return pictures
-
-
 def test_the_key_left_the_address_and_scripts_cannot_read_it(show: Show) -> None:
     assert show.browser.current_url == show.url.partition("?")[0]
     assert show.token not in str(show.script("document.cookie"))
@@ -230,8 +82,6 @@ def test_the_page_shows_the_portrait_moving(show: Show) -> None:
 
 
 def test_a_face_is_found_in_the_picture_and_turns(show: Show) -> None:
-    from realtime.landmarker import FaceLandmarker
-
     pictures = looks(show, 8)
     with FaceLandmarker() as detect:
         faces = [detect(picture, 1000 * number) for number, picture in enumerate(pictures)]
