@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -50,7 +51,7 @@ class NeutralStore:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 version, chosen = int(stored["version"]), bool(stored["chosen"])
                 vector = stored["vector"].astype(np.float32)
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
@@ -72,4 +73,5 @@ class NeutralStore:
             half.replace(path)
         except OSError as error:
             log.warning("the neutral is not kept: %s cannot be written (%s)", path, error)
-            half.unlink(missing_ok=True)
+            with suppress(OSError):
+                half.unlink()

@@ -82,23 +82,24 @@ class Neutral:
         self._estimate = NeutralEstimate(FIRST_SIGHT_S)
         self._seat_only = kept is not None and kept.chosen  # the face is known, only where it sits is not
         self._asked = False
-        self._settle_s = FOUND_S
+        self._fresh = True  # the estimate has seen nothing yet
         self._target: Floats | None = None
-        self._spring = Spring(SIZE)
+        self._arrival = Spring(SIZE)  # in step with the face that arrives, so that the portrait does not stir
+        self._drift = Spring(SIZE)  # of a face that is there
         self._value = resting_vector() if kept is None else kept.vector
         self.version = 0  # rises with every change of the value
 
     def __call__(self, dt_s: float) -> Floats:
         """The neutral `dt_s` later."""
-        if self._target is not None and not self._spring.settled:
-            self._value = self._target + self._spring(dt_s)
+        if self._target is not None and not (self._arrival.settled and self._drift.settled):
+            self._value = self._target + self._arrival(dt_s) + self._drift(dt_s)
             self.version += 1
         return self._value
 
     def ask(self) -> None:
         """The next ON_DEMAND_S of the face are its rest."""
         self._estimate, self._seat_only, self._asked = NeutralEstimate(ON_DEMAND_S), False, True
-        self._settle_s = NEUTRAL_S
+        self._fresh = False
 
     def start_anew(self, *, same_person: bool) -> None:
         """Measure as at the start. Of the same person, a rest that was asked for stays, all but its place."""
@@ -106,7 +107,7 @@ class Neutral:
             self._kept = None
         self._estimate, self._asked = NeutralEstimate(FIRST_SIGHT_S), False
         self._seat_only = self._kept is not None and self._kept.chosen
-        self._settle_s = FOUND_S
+        self._fresh = True
 
     def see(self, vector: Floats, dt_s: float) -> KeptNeutral | None:
         """One more tracked instant. Returns the rest at the moment it is measured anew, else None."""
@@ -120,8 +121,12 @@ class Neutral:
         if self._kept is not None and (self._seat_only or not done):
             seen, found = found, self._kept.vector.copy()
             found[CENTRE], found[LOG_SCALE] = seen[CENTRE], seen[LOG_SCALE]
-        self._spring.jump((self._value if self._target is None else self._target) - found, self._settle_s)
-        self._target, self._settle_s = found, NEUTRAL_S
+        jump = (self._value if self._target is None else self._target) - found
+        if self._fresh or self._target is None:
+            self._arrival.jump(jump, FOUND_S)
+        else:
+            self._drift.jump(jump, NEUTRAL_S)
+        self._target, self._fresh = found, False
         if not done:
             return None
         self._kept = KeptNeutral(found, self._asked or self._seat_only)
@@ -130,7 +135,8 @@ class Neutral:
     def arrive(self) -> None:
         """Be where the glide leads, at once."""
         if self._target is not None:
-            self._spring.stop()
+            self._arrival.stop()
+            self._drift.stop()
             self._value = self._target
             self.version += 1
 
