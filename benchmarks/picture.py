@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Make the README's picture: the built-in portrait as it is, and moved by the scripted driver. Knows no tracker.
+"""Make the README's picture: the built-in portrait, moved by the scripted driver. Knows no tracker.
 
 python -m benchmarks.picture --out .github/demo.jpg
 """
