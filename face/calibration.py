@@ -13,21 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face.motion import BLENDSHAPE_INDEX, BLENDSHAPES, Floats, Motion
-from face.motion_vector import GAZE, ROTATION, SCORES
+from face.motion_vector import GAZE, ROTATION, SCORES, SHAPE
 
-# What a score of 1 costs. Looks are judged in degrees, lids apart; a squint belongs to many faces' rest.
+# What a score of 1 costs; lids and lips are judged by their opening. Squints belong to many a rest.
 SCORE_COST = np.array(
     [
-        (name in ("jawOpen", "mouthFunnel", "mouthPucker")) + name.startswith(("mouth", "jaw"))
+        1.5 if name.startswith(("mouth", "jaw")) else 0.7 if name.startswith("eyeLook") else 0.0
         for name in BLENDSHAPES
     ],
     np.float32,
 )
+JAW_COST = 6.0  # on top, for a jawOpen of 1
+LIPS_COST = 15.0  # of lips parted by an outer eye distance
 BROWS = np.array([name.startswith("brow") for name in BLENDSHAPES])
-LIDS = [BLENDSHAPE_INDEX["eyeBlinkLeft"], BLENDSHAPE_INDEX["eyeBlinkRight"]]
-LID_COST = 4.0  # of a blink score of 1 above this face's open eyes
-OPEN_EYES = 20  # per cent of the instants have lids at least this far up
-TURN_DEGREES = 10.0  # away from the usual head pose cost 1
+LIDS_COST = 8.0  # of eyes that are shut, when they are usually open
+OPEN_EYES = (
+    70  # per cent of the instants have the eyes at most this far open: half-way down costs, staring does not
+)
+TURN_DEGREES = 12.0  # away from the usual head pose cost 1
 LOOK_DEGREES = 15.0  # away from the usual gaze cost 1
 FRONTAL_DEGREES = 20.0  # of yaw or roll cost 1 live, when a second is too short to know the usual pose
 
@@ -38,17 +41,25 @@ SURE = 0.999  # confidence of a tracked instant
 
 
 def rest_costs(
-    scores: NDArray[np.floating], rotation: NDArray[np.floating], gaze: NDArray[np.floating]
+    landmarks: NDArray[np.floating],
+    scores: NDArray[np.floating],
+    rotation: NDArray[np.floating],
+    gaze: NDArray[np.floating],
 ) -> NDArray[np.float64]:
-    """(N,) how far from rest each instant is: scores (N, 52), rotation (N, 3) and gaze (N, 2) in degrees.
+    """(N,) how far from rest each instant is.
 
-    Brows, lids, head and eyes are judged against their own median, so N instants of one face belong together.
+    `landmarks` (N, 478, 3) in any rigid frame, `scores` (N, 52), `rotation` (N, 3) and `gaze` (N, 2) in
+    degrees. Brows, lids, head and eyes are judged against what is usual, so the N instants must be of one
+    face.
     """
+    eye_line = np.linalg.norm(landmarks[:, 33] - landmarks[:, 263], axis=1)
+    lips = np.linalg.norm(landmarks[:, 13] - landmarks[:, 14], axis=1) / eye_line
+    lids = np.linalg.norm(landmarks[:, (159, 386)] - landmarks[:, (145, 374)], axis=2).sum(1) / eye_line
+    open_eyes = max(float(np.percentile(lids, OPEN_EYES)), 1e-6)
+    costs = scores @ SCORE_COST + JAW_COST * scores[:, BLENDSHAPE_INDEX["jawOpen"]] + LIPS_COST * lips
+    costs = costs + LIDS_COST * np.maximum(1 - lids / open_eyes, 0)
     brows = scores[:, BROWS]
-    lids = scores[:, LIDS].mean(1)
-    costs = scores @ SCORE_COST
     costs = costs + np.abs(brows - np.median(brows, axis=0)).sum(1)
-    costs = costs + LID_COST * np.maximum(lids - np.percentile(lids, OPEN_EYES), 0)
     costs = costs + np.linalg.norm(rotation - np.median(rotation, axis=0), axis=1) / TURN_DEGREES
     costs = costs + np.linalg.norm(gaze - np.median(gaze, axis=0), axis=1) / LOOK_DEGREES
     return np.asarray(costs, np.float64)
@@ -63,6 +74,7 @@ def neutral_of(motions: Sequence[Motion]) -> Motion:
         raise ValueError("a clip without motions has no neutral")
     seen = [motion for motion in motions if motion.confidence >= SURE] or list(motions[:1])
     costs = rest_costs(
+        np.stack([motion.landmarks for motion in seen]),
         np.stack([motion.blendshapes for motion in seen]),
         np.stack([motion.rotation for motion in seen]),
         np.stack([motion.gaze for motion in seen]),
@@ -99,7 +111,8 @@ class NeutralEstimate:
         if not self._vectors:
             raise ValueError("no vector was added yet")
         vectors = np.stack(self._vectors)
-        costs = rest_costs(vectors[:, SCORES], vectors[:, ROTATION], vectors[:, GAZE])
+        shapes = vectors[:, SHAPE].reshape(len(vectors), -1, 3)
+        costs = rest_costs(shapes, vectors[:, SCORES], vectors[:, ROTATION], vectors[:, GAZE])
         costs = costs + np.hypot(vectors[:, 0], vectors[:, 2]) / FRONTAL_DEGREES
         best = np.argsort(costs)[: -(-len(vectors) // BEST_SHARE)]
         median: Floats = np.median(vectors[best], axis=0).astype(np.float32)

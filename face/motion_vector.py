@@ -7,6 +7,7 @@ width.
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,37 @@ def motion_of(
         neutral=neutral,
         crop_source=crop_source,
     )
+
+
+def mirrored(vector: Floats) -> Floats:
+    """The same face in the mirror image of its picture; left and right change places, also by name."""
+    flipped = vector.copy()
+    for part in (ROTATION, TURN):
+        flipped[part] *= (-1, 1, -1)
+    flipped[CENTRE] *= (-1, 1, 1)
+    flipped[GAZE] *= (-1, 1)
+    landmarks, scores = _opposites()
+    flipped[SCORES] = vector[SCORES][scores]
+    flipped[SHAPE] = (vector[SHAPE].reshape(LANDMARKS, 3)[landmarks] * (-1, 1, 1)).ravel()
+    return flipped
+
+
+@cache
+def _opposites() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """(478,) and (52,): the landmark and the score on the other side."""
+    mean = face_model().mean
+    distances = np.linalg.norm(mean[:, None] * (-1, 1, 1) - mean, axis=2)
+    scores = [
+        BLENDSHAPES.index(
+            name[:-4] + "Right"
+            if name.endswith("Left")
+            else name[:-5] + "Left"
+            if name.endswith("Right")
+            else name
+        )
+        for name in BLENDSHAPES
+    ]
+    return distances.argmin(1), np.array(scores)
 
 
 def resting_vector(scale: float = 0.14) -> Floats:

@@ -28,6 +28,7 @@ from face.motion_vector import (
     SHAPE,
     SIZE,
     landmarks_of,
+    mirrored,
     motion_of,
     resting_vector,
     vector_of,
@@ -145,9 +146,9 @@ class FaceTracker:
     """The Tracker of a live or offline line. Settings may be changed from any thread, frames come from one.
 
     `gains` (pose, expression, eyes: 1 each) scale the movement against the neutral; `relative=False` gives
-    motions without one; `mirror` flips the picture before it is tracked. With a `store` the neutral of
-    `source_name` is kept from run to run; `start_from_kept=False` measures it anew. `seed` decides the idle
-    life. Raises ModelUnavailable on entering.
+    motions without one; `mirror` gives them as of the mirror image of the picture. With a `store` the neutral
+    of `source_name` is kept from run to run; `start_from_kept=False` measures it anew. `seed` decides the
+    idle life. Raises ModelUnavailable on entering.
     """
 
     def __init__(
@@ -174,7 +175,7 @@ class FaceTracker:
         self._smoother = MotionSmoother()
         self.set_smoothing(smoothing)
         self._neutral = Neutral(kept)
-        self._published: tuple[int, tuple[int, int], Motion] | None = None
+        self._published: tuple[tuple[int, tuple[int, int], bool], Motion] | None = None
         self._idle: IdleMotion | None = None  # None while there is a face
         self._idle_s = 0.0
         self._seed = seed
@@ -211,7 +212,7 @@ class FaceTracker:
 
     def __call__(self, frame: Frame) -> Motion:
         """The motion of the driver in this frame; idling, with confidence going to 0, without one."""
-        image = np.ascontiguousarray(frame.image[:, ::-1]) if self._mirror else frame.image
+        image, mirror = frame.image, self._mirror
         size = (image.shape[1], image.shape[0])
         dt_s = self._clock(frame)
         face = self._follow(self._detector(image, self._clock.stamp_ms), dt_s)
@@ -219,15 +220,16 @@ class FaceTracker:
             target = self._without_face(dt_s)
         else:
             target = self._with_face(face, size, dt_s)
-        neutral = self._neutral(dt_s)
         self._target = target
+        neutral = self._neutral(dt_s)
+        shown = apply_gain(target + self._glide(dt_s), neutral, self._gain)
         return motion_of(
-            apply_gain(target + self._glide(dt_s), neutral, self._gain),
+            mirrored(shown) if mirror else shown,
             size,
             captured_s=frame.captured_s,
             confidence=self._confidence,
-            neutral=self._neutral_motion(neutral, size, frame.captured_s) if self._relative else None,
-            crop_source=None if face is None else partial(_crop, image, target, size),
+            neutral=self._neutral_motion(neutral, size, mirror, frame.captured_s) if self._relative else None,
+            crop_source=None if face is None else partial(_crop, image, target, size, mirror),
         )
 
     def _with_face(self, face: Face, size: tuple[int, int], dt_s: float) -> Floats:
@@ -276,13 +278,17 @@ class FaceTracker:
         if measured is not None and self._store is not None:
             self._store.save(self._source_name, measured)
 
-    def _neutral_motion(self, neutral: Floats, size: tuple[int, int], captured_s: float) -> Motion:
+    def _neutral_motion(
+        self, neutral: Floats, size: tuple[int, int], mirror: bool, captured_s: float
+    ) -> Motion:
         """The same object as long as nothing changed, so that a puppet may keep what it made of it."""
-        version = self._neutral.version
-        if self._published is None or self._published[:2] != (version, size):
-            self._published = (version, size, motion_of(neutral, size, captured_s=captured_s))
-        return self._published[2]
+        made_of = (self._neutral.version, size, mirror)
+        if self._published is None or self._published[0] != made_of:
+            vector = mirrored(neutral) if mirror else neutral
+            self._published = (made_of, motion_of(vector, size, captured_s=captured_s))
+        return self._published[1]
 
 
-def _crop(image: Image, vector: Floats, size: tuple[int, int]) -> NDArray[np.uint8]:
-    return aligned_crop(image, landmarks_of(vector, size), CROP_PX).image
+def _crop(image: Image, vector: Floats, size: tuple[int, int], mirror: bool) -> NDArray[np.uint8]:
+    crop = aligned_crop(image, landmarks_of(vector, size), CROP_PX).image
+    return np.ascontiguousarray(crop[:, ::-1]) if mirror else crop

@@ -116,12 +116,21 @@ def test_of_two_faces_in_view_the_nearer_one_drives(portrait: np.ndarray) -> Non
 
 
 def test_mirroring_swaps_the_sides_of_the_face(portrait: np.ndarray) -> None:
-    plain = motions_of(iter([portrait] * 3), smoothing=0)[-1]
-    mirrored = motions_of(iter([portrait] * 3), smoothing=0, mirror=True)[-1]
-    assert mirrored.rotation[0] == pytest.approx(-plain.rotation[0], abs=2)
-    assert mirrored.rotation[2] == pytest.approx(-plain.rotation[2], abs=1.5)
-    assert mirrored.landmarks[263, 0] == pytest.approx(300 - plain.landmarks[33, 0], abs=3)
-    assert mirrored.translation[0] == pytest.approx(-plain.translation[0], abs=0.01)
+    turn = cv2.getRotationMatrix2D((150, 130), -12, 1.0)
+    tilted = cv2.warpAffine(portrait, turn, (300, 300), borderMode=cv2.BORDER_REFLECT)
+    flipped = np.ascontiguousarray(tilted[:, ::-1])
+    plain = motions_of(iter([tilted] * 3), smoothing=0)[-1]
+    mirrored = motions_of(iter([tilted] * 3), smoothing=0, mirror=True)[-1]
+    of_mirror_image = motions_of(iter([flipped] * 3), smoothing=0)[-1]
+    assert np.abs(mirrored.landmarks[:, :2] - of_mirror_image.landmarks[:, :2]).mean() < 2
+    assert np.allclose(mirrored.rotation, of_mirror_image.rotation, atol=3)
+    assert np.allclose(mirrored.translation, of_mirror_image.translation, atol=0.02)
+    wanted = of_mirror_image.crop().astype(int)
+    assert np.abs(mirrored.crop() - wanted).mean() < 0.4 * np.abs(mirrored.crop()[:, ::-1] - wanted).mean()
+    assert mirrored.rotation[0] == pytest.approx(-plain.rotation[0])
+    assert mirrored.rotation[2] == pytest.approx(-plain.rotation[2])
+    assert plain.rotation[2] > 8
+    assert mirrored.landmarks[263, 0] == pytest.approx(300 - plain.landmarks[33, 0], abs=0.1)
 
 
 def test_the_aligned_crop_shows_the_face_upright_in_its_middle(portrait: np.ndarray) -> None:

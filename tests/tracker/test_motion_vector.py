@@ -15,6 +15,7 @@ from face.motion_vector import (
     SHAPE,
     TURN,
     landmarks_of,
+    mirrored,
     motion_of,
     resting_vector,
     vector_of,
@@ -63,6 +64,20 @@ def test_the_mean_of_two_faces_is_the_face_between_them() -> None:
     left, right = vector_of_motion(a_motion(yaw=-30)), vector_of_motion(a_motion(yaw=30))
     between = landmarks_of((left + right) / 2, SIZE)
     assert np.abs(between - a_motion().landmarks).max() < 0.05  # averaged pixels would be 10 px too narrow
+
+
+def test_a_face_mirrored_twice_is_itself_and_once_has_its_sides_by_name_swapped() -> None:
+    face = a_motion(yaw=20, x=0.1, jaw=0.3)
+    vector = vector_of_motion(face)
+    vector[SCORES.start + BLENDSHAPE_INDEX["mouthSmileLeft"]] = 0.7
+    once = mirrored(vector)
+    assert once[SCORES.start + BLENDSHAPE_INDEX["mouthSmileRight"]] == pytest.approx(0.7)
+    assert once[SCORES.start + BLENDSHAPE_INDEX["mouthSmileLeft"]] == 0
+    assert np.array_equal(mirrored(once), vector)
+    width = SIZE[0]
+    before, after = landmarks_of(vector, SIZE), landmarks_of(once, SIZE)
+    for left, right in ((263, 33), (473, 468), (291, 61), (1, 1)):
+        assert after[left, :2] == pytest.approx((width - before[right, 0], before[right, 1]), abs=0.01)
 
 
 @pytest.mark.parametrize("gain", [0.0, 0.5, 1.0, 1.5])

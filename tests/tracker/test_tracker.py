@@ -216,6 +216,19 @@ def test_gains_scale_against_the_neutral_and_may_change_at_any_time() -> None:
     assert full.rotation[0] == pytest.approx(20, abs=0.3) and full.blendshape("jawOpen") < 0.05
 
 
+def test_mirroring_at_any_time_mirrors_the_neutral_too() -> None:
+    script = [[a_face()]] * 60 + [[a_face(yaw=20, x=0.1)]] * 90
+    with FaceTracker(ScriptedDetector(script)) as tracker:
+        plain = track(tracker, 100)[-1]
+        tracker.set_mirror(True)
+        first, *_, last = track(tracker, 10, start=100)
+    for mirror in (first, last):
+        assert mirror.rotation == pytest.approx(plain.rotation * (-1, 1, -1), abs=0.2)
+        assert mirror.neutral.landmarks[33, 0] == pytest.approx(
+            640 - plain.neutral.landmarks[263, 0], abs=0.1
+        )
+
+
 def test_smoothing_can_be_switched_off_and_is_bounded() -> None:
     random = np.random.default_rng(0)
     shaking = [[a_face(x=float(x))] for x in random.normal(0, 0.001, 90)]
