@@ -2,8 +2,8 @@
 """The FFHQ-aligned square around a face: where it lies, how it is cut out and put back. Knows no tracker.
 
 FFHQ aligns by the middles of both eyes and of the mouth, taken from 68 landmarks. The same points are read
-off the 478: six lid points an eye, both corners of the mouth. In FFHQ-aligned crops the square is found where it
-is: its middle to 1 px in 256, its side to 2 %, its tilt to 3 degrees (standard deviations).
+off the 478: six lid points an eye, both corners of the mouth. In FFHQ-aligned crops the square is found where
+it is: its middle to 1 px in 256, its side to 2 %, its tilt to 3 degrees (standard deviations).
 """
 
 from dataclasses import dataclass
