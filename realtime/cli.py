@@ -68,10 +68,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except PuppetError as error:
             return _complain(str(error), error.exit_status)
         except typer.TyperException as error:  # an unknown flag, a value of a wrong kind
-            return _complain(error.format_message(), error.exit_code)
+            return _complain(_usage(error), error.exit_code)
         except (KeyboardInterrupt, typer.Abort):
             return INTERRUPTED
     return status if isinstance(status, int) else 0
+
+
+def _usage(error: typer.TyperException) -> str:
+    """What was wrong with a command line, and where the right ones stand."""
+    line = error.format_message().rstrip(".")
+    path = getattr(getattr(error, "ctx", None), "command_path", "facepuppet")
+    return f"{line}; see: {path} --help" if line else ""
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
@@ -85,16 +92,26 @@ def _complain(line: str, status: int) -> int:
     return status
 
 
-@app.callback()
-def root(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and the licences of what comes along.")
-    ] = False,
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(f"facepuppet {installed('facepuppet')} (MIT)")
         print("face_landmarker.task, selfie_segmenter.tflite: MediaPipe (Apache-2.0); pyvirtualcam (GPL-2.0)")
         raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=_print_version,
+            help="Print the version and the licences of what comes along.",
+        ),
+    ] = False,
+) -> None:
+    """Move a portrait photo live by a webcam."""
 
 
 @app.command(epilog="Example: facepuppet config --out settings.toml")

@@ -82,8 +82,12 @@ class StatusLine:
 
     def _show(self) -> None:
         if not self._console.is_terminal:
+            said = ""
             while not self._ended.wait(STATUS_IN_A_LOG_S):
-                note(self._look())
+                line = self._look()
+                if line != said:
+                    note(line)
+                said = line
             return
         with Live(console=self._console, auto_refresh=False, transient=True) as display:
             while not self._ended.wait(STATUS_S):

@@ -42,7 +42,7 @@ class Outlet:
         self._sinks, self._previews = tuple(sinks), tuple(previews)
         self._badge, self._look = badge, look
         self._open = ExitStack()
-        pumps = [sink.pump for sink in (*sinks, *previews) if hasattr(sink, "pump")]
+        pumps = [pump for sink in (*sinks, *previews) if (pump := getattr(sink, "pump", None)) is not None]
         if pumps:  # the line gives a sink with `pump` the word while no frame comes
 
             def pump() -> None:
