@@ -24,6 +24,7 @@ Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 LID_SHADE = 0.42  # how much darker the white gets right under a lid that has moved
+LASH_ZONE = 0.13  # of the eye's width above the lid's margin that lashes and their shadow take
 PAD = 0.55  # of the eye's width around it
 
 
@@ -126,7 +127,7 @@ def _shrink(mask: Floats, pixels: float) -> Floats:
 
 def _lid(patch: Floats, opening: Floats, width: float) -> tuple[Floats, Floats]:
     """Skin (h, w, 3) continued over the eye from around it, and the colour (3,) of its lashes."""
-    reach = max(3, round(0.20 * width)) | 1
+    reach = max(3, round(0.30 * width)) | 1
     around = 1 - cv2.dilate(opening, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     brightness = patch.mean(2)
     usual = (
@@ -136,7 +137,7 @@ def _lid(patch: Floats, opening: Floats, width: float) -> tuple[Floats, Floats]:
     smooth = cv2.GaussianBlur(fill(patch, skin), (0, 0), max(1.0, 0.05 * width))
     detail = patch - cv2.GaussianBlur(patch, (0, 0), 2.0)
     grain = float(np.median(np.abs(detail[skin > 0.5]))) if (skin > 0.5).any() else 0.0
-    noise = np.random.default_rng(0).normal(0, 1.2 * grain, patch.shape[:2])[..., None]
+    noise = np.random.default_rng(0).normal(0, 0.6 * grain, patch.shape[:2])[..., None]
     ball = cv2.GaussianBlur(opening, (0, 0), 0.14 * width)[..., None]  # the eyeball's bulge catches light
     lid = np.clip(smooth * (0.97 + 0.07 * ball) + noise, 0, 255).astype(np.float32)
     dark = patch[(opening > 0.3) | (around < 0.5)]
@@ -219,6 +220,13 @@ def paint_lid(
     scale = float(np.linalg.norm(margin[0] - margin[-1])) / eyeball.width
     soft = max(0.8, 0.055 * eyeball.width * scale)
     pad = 3 * soft + 2
+    along = (margin[-1] - margin[0]) / max(float(np.linalg.norm(margin[-1] - margin[0])), 1e-3)
+    upwards = np.array([along[1], -along[0]], np.float32) * np.sign(
+        along[0]
+    )  # the eye's own up in the picture
+    arch = np.sin(np.linspace(0, np.pi, len(margin)))[:, None]
+    # the open lid's lashes and shadow lie above its margin; they come down with it, so skin takes their place
+    open_margin = open_margin + upwards * arch * (LASH_ZONE * eyeball.width * scale * min(1.0, 2 * closing))
     points = np.concatenate([open_margin, margin])
     low = np.maximum(np.floor(points.min(0) - pad).astype(int), 0)
     high = np.minimum(np.ceil(points.max(0) + pad).astype(int) + 1, [out.shape[1], out.shape[0]])
