@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Head rotation as angles and matrices, and the rigid fit of one point set on another. Knows no landmark indices.
+"""Head rotation as angles and matrices, and the rigid fit of one point set on another. Knows no landmark
+indices.
 
-Frame of reference everywhere: x right in the picture, y down, z away from the camera (right-handed). A head that
-faces the camera upright has rotation identity.
+Frame of reference everywhere: x right in the picture, y down, z away from the camera (right-handed). A head
+that faces the camera upright has rotation identity.
 """
 
 import numpy as np

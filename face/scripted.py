@@ -144,7 +144,9 @@ def scripted_clip(
 
 
 def _close_lids(moved: Floats, rest: Floats, scores: Floats) -> Floats:
-    """Upper lids of (478, 3) `moved` laid on the lower ones by the blink scores; the basis leaves eyes ajar."""
+    """Upper lids of (478, 3) `moved` laid on the lower ones by the blink scores; the basis leaves eyes
+    ajar.
+    """
     closed = moved.copy()
     for name, upper, lower in LIDS:
         score = scores[BLENDSHAPE_INDEX[name]]

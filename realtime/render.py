@@ -12,6 +12,7 @@ import numpy as np
 
 from face.calibration import neutral_of
 from face.errors import BadMotion, BadVideo, SinkUnavailable, WrongUse
+from face.gain import gain_of, gained
 from face.motion import Motion
 from realtime.badge import Badge
 from realtime.frame import Frame, Image, Puppet
@@ -66,7 +67,7 @@ def track_clip(
 
     with (
         open_source(str(driving), live=False) as source,
-        FaceTracker(smoothing=smoothing, mirror=mirror, relative=relative, gains=gains) as tracker,
+        FaceTracker(smoothing=smoothing, mirror=mirror, relative=relative) as tracker,
     ):
 
         def keep(frame: Frame) -> Image:
@@ -84,10 +85,12 @@ def track_clip(
             f"{driving}: no face in any of {len(motions)} frames, expected one that faces the camera; "
             "use another clip"
         )
-    if not relative:
-        return Tracked(tuple(motions), faceless)
     neutral = replace(neutral_of(motions), neutral=None, crop_source=None)
-    return Tracked(tuple(replace(motion, neutral=neutral) for motion in motions), faceless)
+    gain = gain_of(gains or {})
+    gauged = (gained(motion, neutral, gain) for motion in motions)
+    if not relative:
+        return Tracked(tuple(replace(motion, neutral=None) for motion in gauged), faceless)
+    return Tracked(tuple(gauged), faceless)
 
 
 def tracked_clip_of(motions: Sequence[Motion]) -> Tracked:
