@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: MIT
+"""A live session over small stand-ins, faulty by their data: no camera, no network, no photo."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from face.errors import BadPortrait
+from face.motion import BLENDSHAPES, LANDMARKS, Motion
+from realtime.frame import Frame, Image
+from realtime.reference import Rest
+from realtime.session import Session
+
+SIZE = (32, 24)
+DRIVER = 200  # grey of the driver's picture
+COLOURS: Mapping[str, int] = {"one": 10, "two": 90, "three": 170}  # grey of each portrait's picture
+TIMEOUT_S = 10.0
+
+
+def a_motion(*, yaw: float = 0.0, confidence: float = 1.0) -> Motion:
+    return Motion(
+        captured_s=0.0,
+        rotation=np.array((yaw, 0, 0), np.float32),
+        translation=np.zeros(2, np.float32),
+        scale=0.2,
+        blendshapes=np.zeros(len(BLENDSHAPES), np.float32),
+        landmarks=np.full((LANDMARKS, 3), 12, np.float32),
+        gaze=np.zeros(2, np.float32),
+        confidence=confidence,
+        image_size=SIZE,
+    )
+
+
+class Beat:
+    """A live Source of even grey pictures at a steady rate; `frames` None: until closed."""
+
+    live = True
+
+    def __init__(self, fps: float = 200.0, frames: int | None = None) -> None:
+        self.fps = fps
+        self._frames = frames
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._closed.set()
+
+    def __iter__(self) -> Iterator[Frame]:
+        index = 0
+        while index != self._frames and not self._closed.wait(1 / self.fps):
+            yield Frame(np.full((SIZE[1], SIZE[0], 3), DRIVER, np.uint8), time.perf_counter(), index)
+            index += 1
+
+
+@dataclass
+class Settings:
+    """A LiveTracker that turns the head further with each frame and writes down what it was told."""
+
+    yaws: tuple[float, ...] = (0.0,)
+    confidence: float = 1.0
+    told: list[tuple[object, ...]] = field(default_factory=list)
+    calibrated_at: list[float] = field(default_factory=list)
+    fails_at: int | None = None
+    _frame: int = 0
+    _yaw: float = 0.0
+
+    def __call__(self, frame: Frame) -> Motion:
+        if frame.index == self.fails_at:
+            raise ZeroDivisionError("a bug in the tracker")
+        self._yaw = self.yaws[self._frame % len(self.yaws)]
+        self._frame += 1
+        return replace(a_motion(yaw=self._yaw, confidence=self.confidence), captured_s=frame.captured_s)
+
+    def calibrate(self) -> None:
+        self.calibrated_at.append(self._yaw)
+
+    def set_gain(self, region: str, value: float) -> None:
+        self.told.append(("gain", region, value))
+
+    def set_smoothing(self, value: float) -> None:
+        self.told.append(("smoothing", value))
+
+    def set_mirror(self, on: bool) -> None:
+        self.told.append(("mirror", on))
+
+
+class Card:
+    """A Puppet whose every picture has the portrait's grey."""
+
+    def __init__(self, grey: int, rest: Rest | None = None) -> None:
+        self.size = SIZE
+        self.rest = rest
+        self._image = np.full((SIZE[1], SIZE[0], 3), grey, np.uint8)
+
+    def __call__(self, motion: Motion) -> Image:
+        return self._image.copy()
+
+
+class Opener:
+    """Opens a Card for each known portrait; `slow_s` is what enrolling takes, `broken` what is a bug."""
+
+    def __init__(self, *, slow_s: float = 0.0, broken: frozenset[str] = frozenset()) -> None:
+        self.slow_s = slow_s
+        self.broken = broken
+        self.opened: list[tuple[str, str]] = []
+
+    def __call__(self, method: str, path: Path) -> Card:
+        time.sleep(self.slow_s)
+        self.opened.append((method, path.stem))
+        if path.stem in self.broken:
+            raise RuntimeError("a bug in enrolment")
+        if path.stem not in COLOURS:
+            raise BadPortrait(f"{path.name}: no face found, expected one; use another photo")
+        return Card(COLOURS[path.stem])
+
+
+@dataclass
+class Screen:
+    """A Sink that keeps the last picture and the time between two."""
+
+    greys: list[int] = field(default_factory=list)
+    last: Frame | None = None
+    longest_gap_s: float = 0.0
+    _at_s: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        return None
+
+    def __call__(self, frame: Frame) -> None:
+        now_s = time.perf_counter()
+        if self._at_s is not None:
+            self.longest_gap_s = max(self.longest_gap_s, now_s - self._at_s)
+        self._at_s = now_s
+        self.last = frame
+        self.greys.append(int(frame.image[SIZE[1] // 2, SIZE[0] // 2, 0]))
+
+
+def no_badge(image: Image) -> Image:
+    marked = image.copy()
+    marked[0, 0] = (255, 0, 0)
+    return marked
+
+
+class Stage:
+    """A session running in a thread of its own; an error of the line is raised on exit."""
+
+    def __init__(
+        self,
+        *,
+        portraits: tuple[str, ...] = ("one", "two", "three"),
+        opener: Opener | None = None,
+        tracker: Settings | None = None,
+        source: Beat | None = None,
+        modes: Mapping[str, bool] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.tracker = tracker or Settings()
+        self.opener = opener or Opener()
+        self.meeting, self.window = Screen(), Screen()
+        self.source = source or Beat()
+        paths = (folder,) if folder else tuple(Path(f"{name}.png") for name in portraits)
+        self.session = Session(
+            self.source,
+            self.tracker,
+            sinks=(self.meeting,),
+            previews=(self.window,),
+            open_puppet=self.opener,
+            portraits=paths,
+            method="mesh",
+            methods=("mesh", "other"),
+            badge=no_badge,
+            modes=modes,
+        )
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.wait(lambda: bool(self.meeting.greys) or not self._thread.is_alive())
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.session.quit()
+        self.source.__exit__()
+        self._thread.join(TIMEOUT_S)
+        assert not self._thread.is_alive()
+        if self.error is not None and exc_info[0] is None:
+            raise self.error
+
+    def _run(self) -> None:
+        try:
+            self.session.run()
+        except BaseException as error:
+            self.error = error
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def wait(self, until: object) -> None:
+        """Until the callable is true; an AssertionError after TIMEOUT_S."""
+        assert callable(until)
+        ends_s = time.perf_counter() + TIMEOUT_S
+        while not until():
+            assert time.perf_counter() < ends_s, "it did not happen in time"
+            time.sleep(0.005)
+
+    def wait_grey(self, grey: int) -> None:
+        self.wait(lambda: self.meeting.greys[-1] == grey)

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: MIT
+"""A live session obeys keys and page while its stream flows."""
+
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_stage import COLOURS, DRIVER, SIZE, Beat, Opener, Settings, Stage
+
+from face.errors import BadPortrait, WrongUse
+from realtime.session import GAINS, MODES
+from realtime.web.control import COMMANDS, obey
+
+LONGEST_GAP_S = (
+    0.6  # far above a frame, far below an enrolment of Opener(slow_s=1.0): the machine may be busy
+)
+
+
+def test_frames_flow_on_while_a_portrait_is_enrolled() -> None:
+    with Stage(opener=Opener(slow_s=0.0)) as stage:
+        stage.opener.slow_s = 1.0
+        stage.meeting.longest_gap_s = 0.0
+        delivered = stage.session.state().delivered
+        stage.session.select_portrait(1)
+        stage.wait(lambda: stage.session.state().enrolling == "two.png")
+        stage.wait_grey(COLOURS["two"])
+        state = stage.session.state()
+    assert state.delivered - delivered > 40
+    assert stage.meeting.longest_gap_s < LONGEST_GAP_S
+    assert (state.portrait, state.enrolling, state.message) == (1, "", "two.png")
+
+
+def test_a_new_portrait_fades_in() -> None:
+    with Stage() as stage:
+        stage.session.select_portrait(2)
+        stage.wait_grey(COLOURS["three"])
+    between = {grey for grey in stage.meeting.greys if COLOURS["one"] < grey < COLOURS["three"]}
+    assert len(between) > 3
+    last_old = max(n for n, grey in enumerate(stage.meeting.greys) if grey == COLOURS["one"])
+    fade = stage.meeting.greys[last_old:]
+    assert fade == sorted(fade), "the picture must only ever come closer to the new portrait"
+
+
+def test_an_unusable_portrait_is_said_in_one_line_and_changes_nothing() -> None:
+    with Stage() as stage:
+        before = stage.session.state()
+        stage.session.add_portrait(Path("wall.png"))
+        stage.wait(lambda: stage.session.state().message_number > before.message_number)
+        state = stage.session.state()
+        time.sleep(0.05)
+        assert stage.running
+    assert "wall.png" in state.message and "no face found" in state.message and "\n" not in state.message
+    assert state.portraits == before.portraits
+    assert (state.portrait, state.enrolling) == (0, "")
+    assert set(stage.meeting.greys) == {COLOURS["one"]}
+
+
+def test_a_bug_in_enrolment_keeps_the_stream_and_its_trace_goes_to_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with Stage(opener=Opener(broken=frozenset({"two"}))) as stage:
+        stage.session.select_portrait(1)
+        stage.wait(lambda: "bug in enrolment" in stage.session.state().message)
+        stage.session.select_portrait(2)
+        stage.wait_grey(COLOURS["three"])
+    assert "Traceback" in caplog.text
+
+
+def test_the_first_portrait_must_be_usable() -> None:
+    with pytest.raises(BadPortrait, match="no face found"):
+        Stage(portraits=("wall",))
+
+
+def test_next_and_previous_go_around_the_list() -> None:
+    with Stage() as stage:
+        stage.session.previous_portrait()
+        stage.wait_grey(COLOURS["three"])
+        stage.session.next_portrait()
+        stage.wait_grey(COLOURS["one"])
+
+
+def test_pressing_next_faster_than_enrolment_ends_at_the_last_wish() -> None:
+    with Stage(opener=Opener(slow_s=0.0)) as stage:
+        stage.opener.slow_s = 0.2
+        for _ in range(2):
+            stage.session.next_portrait()
+        stage.wait_grey(COLOURS["three"])
+    assert stage.session.state().portrait == 2
+
+
+def test_an_added_portrait_joins_the_list_and_a_known_one_is_not_enrolled_again() -> None:
+    with Stage(portraits=("one",)) as stage:
+        stage.session.add_portrait(Path("two.png"))
+        stage.wait_grey(COLOURS["two"])
+        stage.session.select_portrait(0)
+        stage.wait_grey(COLOURS["one"])
+        state = stage.session.state()
+    assert [path.name for path in state.portraits] == ["one.png", "two.png"]
+    assert [name for _, name in stage.opener.opened] == ["one", "two"]
+
+
+def test_a_portrait_that_is_not_there_is_wrong_use() -> None:
+    with Stage() as stage, pytest.raises(WrongUse, match="portrait 7 was asked for, there are 3"):
+        stage.session.select_portrait(6)
+
+
+def test_the_method_changes_once_the_portrait_is_enrolled_for_it() -> None:
+    with Stage() as stage:
+        stage.session.set_method("other")
+        stage.wait(lambda: stage.session.state().method == "other")
+        with pytest.raises(WrongUse, match="expected one of mesh, other"):
+            stage.session.set_method("magic")
+    assert ("other", "one") in stage.opener.opened
+
+
+def test_a_folder_is_looked_into_again(tmp_path: Path) -> None:
+    (tmp_path / "two.png").touch()
+    with Stage(folder=tmp_path) as stage:
+        (tmp_path / "one.png").touch()
+        (tmp_path / "notes.txt").touch()
+        stage.session.reload_portraits()
+        state = stage.session.state()
+    assert [path.name for path in state.portraits] == ["one.png", "two.png"]
+    assert state.portrait == 1, "the portrait on show stays on show"
+
+
+def test_pass_through_shows_the_camera_and_ends_with_the_same_key() -> None:
+    with Stage() as stage:
+        stage.session.toggle("passthrough")
+        stage.wait_grey(DRIVER)
+        stage.session.toggle("passthrough")
+        stage.wait_grey(COLOURS["one"])
+
+
+def test_a_meeting_never_sees_statistics_landmarks_or_messages() -> None:
+    with Stage() as stage:
+        stage.session.set_mode("statistics", True)
+        stage.session.set_mode("landmarks", True)
+        stage.wait(lambda: stage.window.last is not None and len(np.unique(stage.window.last.image)) > 1)
+        assert stage.meeting.last is not None
+        assert np.unique(stage.meeting.last.image).tolist() == [COLOURS["one"]]
+
+
+def test_the_badge_is_on_every_picture_once_it_is_on() -> None:
+    with Stage(modes={"badge": True}) as stage:
+        stage.wait(lambda: stage.window.last is not None and stage.meeting.last is not None)
+        for screen in (stage.meeting, stage.window):
+            assert screen.last is not None
+            assert screen.last.image[0, 0].tolist() == [255, 0, 0]
+
+
+def test_zoom_and_crop_stay_inside_the_picture() -> None:
+    with Stage() as stage:
+        for _ in range(60):
+            stage.session.zoom_in()
+            stage.session.move_crop(1.0, 1.0)
+        state = stage.session.state()
+        assert state.zoom == 4.0
+        seen = len(stage.meeting.greys)
+        stage.wait(lambda: len(stage.meeting.greys) > seen + 2)
+        assert stage.meeting.last is not None and stage.meeting.last.image.shape == (SIZE[1], SIZE[0], 3)
+        stage.session.reset_crop()
+        assert stage.session.state().zoom == 1.0
+
+
+def test_settings_reach_the_tracker_and_stay_within_their_range() -> None:
+    with Stage() as stage:
+        stage.session.set_gain("pose", 9.0)
+        stage.session.change_smoothing(-9.0)
+        stage.session.toggle("mirror")
+        state = stage.session.state()
+    assert stage.tracker.told == [("gain", "pose", 2.0), ("smoothing", 0.0), ("mirror", True)]
+    assert (state.gains["pose"], state.smoothing, state.modes["mirror"]) == (2.0, 0.0, True)
+
+
+def test_the_search_calibrates_at_the_closest_moment_only() -> None:
+    yaws = (30.0, 20.0, 25.0, 3.0, 12.0, 2.9, 30.0)
+    with Stage(tracker=Settings(yaws=yaws)) as stage:
+        stage.session.find_best_reference()
+        stage.wait(lambda: 3.0 in stage.tracker.calibrated_at)
+        time.sleep(0.3)
+        stage.session.find_best_reference()
+        assert stage.session.state().message == "calibrated on the best moment"
+    assert stage.tracker.calibrated_at[-1] in (3.0, 2.9)
+    assert 12.0 not in stage.tracker.calibrated_at[1:]
+    assert len(stage.tracker.calibrated_at) <= 4, "noise must not recalibrate again and again"
+
+
+def test_the_search_says_that_it_saw_no_face() -> None:
+    with Stage(tracker=Settings(confidence=0.0)) as stage:
+        stage.session.find_best_reference()
+        time.sleep(0.05)
+        stage.session.find_best_reference()
+        state = stage.session.state()
+    assert "no face" in state.message
+    assert not stage.tracker.calibrated_at
+    assert not state.face_found
+
+
+def test_the_state_tells_what_the_line_does() -> None:
+    with Stage() as stage:
+        stage.wait(lambda: stage.session.state().delivered > 20)
+        state = stage.session.state()
+    assert 20 < state.fps < 400
+    assert 0 <= state.latency_p50_ms <= state.latency_p95_ms < 1000
+    assert [each.name for each in state.stages] == ["source", "tracker", "puppet", "sink"]
+    assert set(state.modes) == set(MODES) and set(state.gains) == set(GAINS)
+    assert state.face_found
+
+
+def test_latency_is_nan_before_the_first_frame() -> None:
+    stage = Stage()
+    assert math.isnan(stage.session.state().latency_p50_ms)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_of_the_page_is_obeyed(name: str) -> None:
+    values: dict[str, object] = {"select": 1, "method": "other", "move": "left", "smoothing": 0.5}
+    value = values.get(name, 0.5 if name.startswith("gain.") else True if name in MODES else None)
+    with Stage() as stage:
+        obey(stage.session, name, value)  # type: ignore[arg-type]
+        assert stage.running
+
+
+def test_the_first_error_of_a_stage_ends_the_run_and_is_raised() -> None:
+    stage = Stage(tracker=Settings(fails_at=3), source=Beat(frames=50))
+    with pytest.raises(ZeroDivisionError, match="bug in the tracker"), stage:
+        stage.wait(lambda: not stage.running)
+
+
+def test_the_run_ends_with_its_source() -> None:
+    with Stage(source=Beat(frames=5)) as stage:
+        stage.wait(lambda: not stage.running)
+    assert stage.session.stats().captured == 5
+
+
+def test_quitting_does_not_wait_for_an_enrolment() -> None:
+    with Stage() as stage:
+        stage.opener.slow_s = 5.0
+        stage.session.select_portrait(1)
+        stage.wait(lambda: stage.session.state().enrolling == "two.png")
+        began_s = time.perf_counter()
+        stage.session.quit()
+        stage.wait(lambda: not stage.running)
+    assert time.perf_counter() - began_s < 1.0
