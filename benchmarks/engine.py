@@ -263,8 +263,8 @@ def main() -> None:
     wrong = [r for r in rows if r.deviation > PARITY]
     for r in wrong:
         print(
-            f"{r.resolution} px, {r.variant}: image deviates by {r.deviation:.3f} standard deviations, expected at most "
-            f"{PARITY}; its time is worth nothing"
+            f"{r.resolution} px, {r.variant}: image deviates by {r.deviation:.3f} standard deviations, "
+            f"expected at most {PARITY}; its time is worth nothing"
         )
     print(json.dumps(report))
     raise SystemExit(1 if wrong else 0)
