@@ -36,11 +36,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         marker = folder / "executed"
-        seeds = [*honest_files(folder).values(), *(v for v in broken().values() if 2 < len(v) < 50_000)]
-        seeds += executing(str(marker)).values()
+        honest = list(honest_files(folder).values())
+        hostile = [v for v in broken().values() if 2 < len(v) < 50_000]
+        hostile += executing(str(marker)).values()
         path = folder / "mutated.pkl"
         while counts["inputs"] < options.inputs:
-            path.write_bytes(mutated(rng.choice(seeds), rng))
+            path.write_bytes(mutated(rng.choice(honest if rng.random() < 0.8 else hostile), rng))
             counts["inputs"] += 1
             began = time.perf_counter()
             try:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One checkpoint to one model folder: import, graphs, verification, index. Knows the order, no part."""
 
+import logging
 import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +18,8 @@ from export.model_folder import new_folder, write_index
 from export.onnx_export import save_graph
 from export.verify import Verification, verify_graph
 from face.errors import SinkUnavailable, WrongUse
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ def export_model(path: Path, out: Path, *, onnx: bool = True, safetensors: bool 
                 if onnx:
                     save_graph(network, folder / f"{role}.onnx", notes=notes)
                     graphs[role] = verify_graph(network, folder / f"{role}.onnx")
+                    logger.info("%s.onnx agrees with torch to %.1e", role, graphs[role].max_difference)
             index = {
                 "origin": imported.origin,
                 "licence": imported.licence,

@@ -44,16 +44,17 @@ KNOWN = ", ".join(origin.what for origin in ORIGINS) + ", and our own safetensor
 
 def import_checkpoint(path: Path) -> Imported:
     """Read a checkpoint of any known origin; BadCheckpoint is one line and names the file."""
-    contents = read_checkpoint(path)
-    if contents.container == "safetensors":
-        return _own(path)
     try:
+        contents = read_checkpoint(path)
+        if contents.container == "safetensors":
+            return _own(path)
         for origin in ORIGINS:
             if origin.matches(contents.root):
                 return origin.read(contents.root)
         raise BadCheckpoint(f"it holds {_seen(contents.root)}, expected one of: {KNOWN}")
     except BadCheckpoint as error:
-        raise BadCheckpoint(f"{path.name}: {error}") from error
+        named = str(error) if path.name in str(error) else f"{path.name}: {error}"
+        raise BadCheckpoint(named) from error
     # What a file holds may have any type anywhere: a number where a dictionary belongs is the file's fault.
     except (AttributeError, TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:80]

@@ -27,6 +27,7 @@ STORAGES = {
     "ByteStorage": "|u1",
     "BoolStorage": "|b1",
 }
+STORAGE_TYPES = {*STORAGES.values()}
 NUMPY_TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
 MAX_DIMENSIONS = 8
 MAX_SIZE = 1 << 40
@@ -38,6 +39,10 @@ class Storage:
 
     dtype: str
     data: memoryview
+
+    def __post_init__(self) -> None:
+        if self.dtype not in STORAGE_TYPES:
+            raise BadCheckpoint(f"it holds a storage of {ascii(self.dtype)[:20]}, expected numbers")
 
     @property
     def item_size(self) -> int:

@@ -136,6 +136,7 @@ def broken() -> dict[str, bytes]:
     deep = 200_000
     storage = bytes(4096)
     block = text("a" * 100_000)
+    honest = tensor_of((1024,), (1,), 1024)
     files = {
         "empty": b"",
         "text": b"this is not a checkpoint\n" * 50,
@@ -183,6 +184,8 @@ def broken() -> dict[str, bytes]:
         "offset past the end": zipped(tensor_of((8,), (1,), 1024, 1 << 40), {"0": storage}),
         "no size at all": zipped(tensor_of((0, 1 << 39), (1, 1), 1024), {"0": storage}),
         "storage shorter than said": zipped(tensor_of((8,), (1,), 4096), {"0": storage}),
+        "storage of nothing": zipped(honest.replace(b"ctorch\nFloatStorage\n", text("")), {"0": storage}),
+        "storage of objects": zipped(honest.replace(b"ctorch\nFloatStorage\n", text("O")), {"0": storage}),
         "safetensors header of 8 EiB": struct.pack("<Q", 1 << 62) + b'{"a":1}',
         "safetensors of nothing": struct.pack("<Q", 2) + b"{}",
         "safetensors of nonsense": struct.pack("<Q", 9) + b'{"a": 1}}',
@@ -218,6 +221,19 @@ def honest_files(folder: Path) -> dict[str, bytes]:
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:
+    """A few bytes changed; of a zip, half the time inside its pickle, with the zip made good again."""
+    if data.startswith(b"PK\x03\x04") and rng.random() < 0.5:
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                entries = {info.filename: archive.read(info) for info in archive.infolist()}
+        except (zipfile.BadZipFile, OSError, EOFError):
+            return _changed(data, rng)
+        pickled = [name for name in entries if name.endswith("data.pkl")]
+        return zipfile_of({**entries, **{name: _changed(entries[name], rng) for name in pickled}})
+    return _changed(data, rng)
+
+
+def _changed(data: bytes, rng: random.Random) -> bytes:
     """A few bytes changed, taken out, doubled or put in; mostly where the structure is, at both ends."""
     out = bytearray(data)
     for _ in range(rng.randint(1, 4)):
