@@ -262,6 +262,11 @@ def encoder_state(head: str, rows: int, *, seed: int = 0) -> dict[str, Array]:
                 conv(f"{unit}.shortcut_layer.0", width, inputs, 1)
                 norm(f"{unit}.shortcut_layer.1", width)
             inputs, index = width, index + 1
+    _encoder_head(head, rows, draw, state, norm, conv)
+    return state
+
+
+def _encoder_head(head: str, rows: int, draw: Drawn, state: dict[str, Array], norm: Any, conv: Any) -> None:
     last = ENCODER_WIDTHS[-1]
     if head == "pyramid":
         conv("latlayer1", last, ENCODER_WIDTHS[2], 1, bias=True)
@@ -287,4 +292,3 @@ def encoder_state(head: str, rows: int, *, seed: int = 0) -> dict[str, Array]:
         )
     else:
         state["linear.weight"], state["linear.bias"] = draw(STYLE_DIM, last), draw(STYLE_DIM)
-    return state

@@ -134,9 +134,7 @@ def prefixed() -> dict[str, bytes]:
 def broken() -> dict[str, bytes]:
     """Files that ask for too much, contradict themselves, or are something else."""
     deep = 200_000
-    storage = bytes(4096)
     block = text("a" * 100_000)
-    honest = tensor_of((1024,), (1,), 1024)
     files = {
         "empty": b"",
         "text": b"this is not a checkpoint\n" * 50,
@@ -168,6 +166,15 @@ def broken() -> dict[str, bytes]:
         "buffer out of band": b"\x80\x05\x97.",
         "stack runs out": b"\x80\x04aaaa.",
         "unknown memo": b"\x80\x04h\x07.",
+    }
+    return files | broken_containers()
+
+
+def broken_containers() -> dict[str, bytes]:
+    """Zips and safetensors that are not what they say."""
+    storage = bytes(4096)
+    honest = tensor_of((1024,), (1,), 1024)
+    files = {
         "zip of nothing": zipfile_of({}),
         "zip of something else": zipfile_of({"photo.jpg": b"x"}),
         "zip without its storage": zipped(tensor_of((4,), (1,), 4)),
