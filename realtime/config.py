@@ -50,7 +50,7 @@ def flags_of(command: Callable[..., Any]) -> tuple[Flag, ...]:
         if option is None:
             continue
         kind, choices = _kind(annotation)
-        spelled = (option.default, *(option.param_decls or ()))  # within Annotated the first stands as default
+        spelled = (option.default, *(option.param_decls or ()))  # the first stands as default
         long = next((str(each) for each in spelled if str(each).startswith("--")), f"--{name}")
         key = long.split("/")[0].removeprefix("--").replace("_", "-")
         default = None if parameter.default is parameter.empty else _plain(parameter.default)

@@ -119,7 +119,8 @@ class FrameProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._progress.live.is_started:  # stopping a bar that never ran prints an empty line
+            self._progress.stop()
 
     def __call__(self, what: str, done: int) -> None:
         """`done` frames of `what` are done."""

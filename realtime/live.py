@@ -63,7 +63,7 @@ def portrait_paths(names: Sequence[str]) -> tuple[Path, ...]:
 def check_method(method: str, engine: str, model: Path | None) -> None:
     """WrongUse for a method nobody has, and for an engine or model given to one that runs no network."""
     if method not in PUPPETS:
-        raise WrongUse(f"method {method!r} is not known, expected one of: {', '.join(PUPPETS)}")
+        raise WrongUse(f"method {method!r} is not known, expected one of {', '.join(PUPPETS)}; choose one")
     if method == "mesh" and (engine != "auto" or model is not None):
         flag = "--engine" if engine != "auto" else "--model"
         raise WrongUse(f"{flag} was given, but method mesh runs no network; leave it out")
@@ -151,7 +151,8 @@ def _open_puppet(method: str, path: Path, longest: int) -> Puppet:
 def _recorder(path: Path, size: tuple[int, int] | None, fps: float, fit: str) -> Sink:
     """Writes in a thread of its own, and ends alone when the disk is full."""
     if path.suffix.lower() not in SUFFIXES:
-        raise WrongUse(f"--record is {str(path)!r}, expected a name that ends in {', '.join(SUFFIXES)}")
+        kinds = ", ".join(SUFFIXES)
+        raise WrongUse(f"--record is {str(path)!r}, expected a name that ends in {kinds}; rename it")
     return TeeSink(NullSink(), FileSink(path, fps=fps, size=size, fit=fit))
 
 

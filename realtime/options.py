@@ -268,5 +268,5 @@ def parse_size(text: str, flag: str = "--size") -> tuple[int, int]:
     """Width and height of "1280x720"; WrongUse for anything else."""
     found = re.fullmatch(r"\s*([1-9][0-9]{0,4})\s*[x×*,]\s*([1-9][0-9]{0,4})\s*", text)
     if found is None:
-        raise WrongUse(f"{flag} is {text!r}, expected width and height such as 1280x720")
+        raise WrongUse(f"{flag} is {text!r}, expected width and height; write it as 1280x720")
     return int(found[1]), int(found[2])

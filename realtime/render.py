@@ -174,7 +174,8 @@ def check_places(portrait: Path, driving: Path, out: Path) -> None:
 def check_out(out: Path) -> None:
     """Fail before the work rather than after it: an output of a wrong kind, or in no writable folder."""
     if out.suffix.lower() not in SUFFIXES:
-        raise WrongUse(f"the output is {str(out)!r}, expected a name that ends in {', '.join(SUFFIXES)}")
+        kinds = ", ".join(SUFFIXES)
+        raise WrongUse(f"the output is {str(out)!r}, expected a name that ends in {kinds}; rename it")
     if out.is_dir():
         raise SinkUnavailable(f"{out} is a folder, expected a file; name one, as {out / 'out.mp4'}")
     if not out.parent.is_dir():

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""The benchmark measures the real line and draws it; its page stands alone."""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from realtime.bench import GROWTH_MIB
+from realtime.cli import main
+from realtime.report import Curve, Goal, goals, histogram, page, plot, table
+
+
+def test_a_bench_counts_what_it_delivers_and_writes_its_page(
+    driver_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "bench.html"
+    arguments = ["bench", str(driver_clip), "--seconds", "2", "--warmup", "0.5", "--portrait-size", "192"]
+    assert main([*arguments, "--report", str(report), "--json"]) == 0
+    captured = capsys.readouterr()
+    values = json.loads(captured.out.splitlines()[-1])
+    assert 1.9 < values["elapsed_s"] < 4
+    assert values["camera_size"] == [640, 480] and values["camera_fps"] == 30
+    assert 20 < values["delivered"] <= 75
+    assert values["latency"]["p50_ms"] <= values["latency"]["p95_ms"] <= values["latency"]["p99_ms"]
+    assert {"cpu", "cores", "commit", "version"} <= set(values["machine"])
+    assert 50 < values["memory_mib"]["start"] <= values["memory_mib"]["max"] + GROWTH_MIB
+    assert set(values["goals"]) == {
+        "frames a second", "capture to sink, p50", "capture to sink, p95", "frames dropped", "memory grown",
+    }  # fmt: skip
+    for stage in ("source", "tracker", "puppet", "sink", "capture to sink"):
+        assert stage in captured.out and stage in report.read_text(encoding="utf-8")
+
+
+def test_a_page_is_one_file_with_drawings_that_are_well_formed() -> None:
+    x = np.arange(10.0)
+    y = np.array([1, 2, np.nan, 4, 5, 6, 7, 8, 9, 10.0])
+    text = page(
+        "a <title>",
+        (("command", "facepuppet bench --report <b>"),),
+        (
+            goals((Goal("rate", 27.0, 28.0, False, "fps"), Goal("latency", 30.0, 50.0, True, "ms"))),
+            table("Stages", ("stage", "ms"), (("puppet & co", "1.0"),)),
+            plot("Over time", (Curve("p50", x, y), Curve("p95", x, 2 * y)), x_label="s", y_label="ms"),
+            histogram("Latency", np.linspace(10, 40, 500), x_label="ms"),
+        ),
+    )
+    assert not re.search(r"<script|src=|href=|https?://", text), "the page needs no other file and no network"
+    assert "a &lt;title&gt;" in text and "--report &lt;b&gt;" in text
+    drawings = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL)]
+    assert len(drawings) == 2
+    lines = drawings[0].findall("polyline")
+    assert len(lines) == 4, "each curve breaks where a value is missing"
+    assert text.count('class="missed"') == 1 and text.count('class="met"') == 1
+
+
+@pytest.mark.parametrize("values", [[], [5.0], [5.0] * 400])
+def test_a_histogram_of_few_or_equal_values_is_drawn(values: list[float]) -> None:
+    drawn = histogram("Latency", np.array(values), x_label="ms")
+    assert ("no frame was delivered" in drawn) == (not values)
+
+
+def test_a_plot_of_nothing_is_drawn() -> None:
+    nothing = np.array([])
+    assert "<svg" in plot("Empty", (Curve("none", nothing, nothing),), x_label="s", y_label="ms")
