@@ -2,30 +2,60 @@
 """What a preview shows on top of the picture: figures, landmarks, a message. Knows no session and no sink."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from PIL import ImageDraw, ImageFont
 
 from face.motion import Motion
 from realtime.frame import Image
 
-INK, SHADOW = (255, 255, 255), (0, 0, 0)
 DOT = (80, 255, 120)
-FONT = cv2.FONT_HERSHEY_SIMPLEX
+TEXT_HEIGHT = 1 / 26  # of the picture's shorter side
+SMALLEST_PX = 11
 
 
 def draw_lines(image: Image, lines: Sequence[str], *, at_bottom: bool = False) -> None:
-    """Text in a corner of the picture, written into it; lines too long for the picture are cut."""
+    """White text with a dark rim in a corner of the picture, written into it; long lines are cut."""
     height, width = image.shape[:2]
-    scale = max(height, 240) / 1000
-    step = round(34 * scale)
-    fits = max(8, int(width / (19 * scale)))
-    top = height - step * len(lines) if at_bottom else round(0.8 * step)
-    for number, line in enumerate(lines):
-        text = _plain(line if len(line) <= fits else line[: fits - 3] + "...")
-        at = (round(0.3 * step), top + number * step)
-        cv2.putText(image, text, at, FONT, scale, SHADOW, max(2, round(4 * scale)), cv2.LINE_AA)
-        cv2.putText(image, text, at, FONT, scale, INK, max(1, round(1.5 * scale)), cv2.LINE_AA)
+    if not lines:
+        return
+    ink, rim = _lettering(tuple(lines), max(SMALLEST_PX, round(TEXT_HEIGHT * min(height, width))), width)
+    rows = min(ink.shape[0], height)
+    part = image[height - rows :, : ink.shape[1]] if at_bottom else image[:rows, : ink.shape[1]]
+    shaded = (part * (256 - rim[:rows]) + 255 * ink[:rows]) >> 8  # the rim darkens, the ink is white
+    part[:] = shaded
+
+
+@lru_cache(maxsize=16)
+def _lettering(
+    lines: tuple[str, ...], size: int, width: int
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """Coverage of the letters and of letters with rim, (h, width, 1), 0 to 256; figures change rarely."""
+    font = ImageFont.load_default(size)
+    step = round(1.35 * size)
+    layers = []
+    for stroke in (0, max(1, size // 9)):
+        layer = PillowImage.new("L", (width, step * len(lines) + size // 3))
+        draw = ImageDraw.Draw(layer)
+        for number, line in enumerate(lines):
+            at = (size / 3, size / 6 + number * step)
+            draw.text(at, _cut(line, font, width - size), 255, font, stroke_width=stroke)
+        covered = np.asarray(layer, np.uint16)[..., None]
+        layers.append(covered + (covered >> 7))
+    ink, rim = layers
+    used = int(np.flatnonzero(rim.any(axis=(0, 2))).max(initial=0)) + 1
+    return ink[:, :used].copy(), np.maximum(ink, rim)[:, :used]  # their sum below stays within 16 bits
+
+
+def _cut(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    if font.getlength(line) <= width:
+        return line
+    while line and font.getlength(line + "...") > width:
+        line = line[:-1]
+    return line + "..."
 
 
 def draw_landmarks(image: Image, motion: Motion) -> None:
@@ -42,8 +72,3 @@ def draw_landmarks(image: Image, motion: Motion) -> None:
     points = np.rint(motion.landmarks[:, :2] * scale).astype(np.intp)
     inside = ((points >= 0) & (points < (inset.shape[1], inset.shape[0]))).all(1)
     inset[points[inside, 1], points[inside, 0]] = DOT
-
-
-def _plain(line: str) -> str:
-    """The font has no glyphs beyond ASCII."""
-    return line.encode("ascii", "replace").decode("ascii")
