@@ -17,15 +17,16 @@ STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1d2430; background: #fff; margin: 2em auto }
 body { max-width: 46em }
 h1 { font-size: 1.5em } h2 { font-size: 1.1em; margin: 1.6em 0 .3em }
-table { border-collapse: collapse; width: 100% }
-th, td { padding: .25em .6em; border-bottom: 1px solid #dde2ea }
-th, td { text-align: right; font-variant-numeric: tabular-nums } th { font-weight: 600 }
-  body { color: #e4e8ef; background: #14171d } code { background: #232833 }
-  th, td { border-color: #333a46 }
+table { border-collapse: collapse; width: 100% } th { font-weight: 600 }
+th, td { padding: .25em .6em; border-bottom: 1px solid #dde2ea; text-align: right }
+td { font-variant-numeric: tabular-nums }
+th:first-child, td:first-child, table.facts td { text-align: left }
+svg { width: 100%; height: auto } svg text { fill: #1d2430 } svg .grid { stroke: #dde2ea }
 .met { color: #1c7a3c } .missed { color: #b3261e }
 @media (prefers-color-scheme: dark) {
-  body { color: #e4e8ef; background: #14171d } th, td { border-color: #333a46 } code { background: #232833 }
+  body { color: #e4e8ef; background: #14171d } th, td { border-color: #333a46 }
   svg text { fill: #b8c0cc } svg .grid { stroke: #333a46 }
+  .met { color: #6cc98a } .missed { color: #ff8a80 }
 }
 """
 
@@ -63,7 +64,7 @@ def page(title: str, facts: Sequence[tuple[str, str]], body: Sequence[str]) -> s
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{html.escape(title)}</title><style>{STYLE}</style>"
-        f"<h1>{html.escape(title)}</h1><table>{rows}</table>{''.join(body)}</html>\n"
+        f"<h1>{html.escape(title)}</h1><table class='facts'>{rows}</table>{''.join(body)}</html>\n"
     )
 
 
@@ -98,7 +99,7 @@ def goals(found: Sequence[Goal]) -> str:
 def plot(heading: str, curves: Sequence[Curve], *, x_label: str, y_label: str) -> str:
     """Lines over a common x axis; the y axis starts at zero."""
     values = [curve.y[np.isfinite(curve.y)] for curve in curves]
-    highest = max((float(each.max()) for each in values if each.size), default=1.0) * 1.05 or 1.0
+    highest = max((float(each.max()) for each in values if each.size), default=1.0) * 1.18 or 1.0
     ends = [float(curve.x[-1]) for curve in curves if curve.x.size]
     last = max(ends, default=1.0) or 1.0
     parts = _axes(last, highest, x_label, y_label)
@@ -136,7 +137,7 @@ def histogram(heading: str, values: NDArray[np.float64], *, x_label: str, bins: 
 def _figure(heading: str, parts: Sequence[str]) -> str:
     return (
         f'<h2>{html.escape(heading)}</h2><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{html.escape(heading)}" font-family="sans-serif" font-size="11" fill="#1d2430">'
+        f'aria-label="{html.escape(heading)}" font-family="sans-serif" font-size="11">'
         + "".join(parts)
         + "</svg>"
     )
@@ -166,7 +167,7 @@ def _axes(last: float, highest: float, x_label: str, y_label: str) -> list[str]:
     for value in _ticks(highest):
         _, y = _place(0, value, last, highest)
         parts.append(
-            f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#dde2ea"/>'
+            f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
             f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>'
         )
     for value in _ticks(last):
@@ -184,10 +185,8 @@ def _axes(last: float, highest: float, x_label: str, y_label: str) -> list[str]:
 
 
 def _ticks(highest: float) -> list[float]:
-    """A handful of round numbers from zero up to `highest`."""
-    step = 10 ** math.floor(math.log10(highest))
-    for finer in (1, 2, 4, 5, 10):
-        if highest / (step / finer) >= 4:
-            step /= finer
-            break
+    """Up to six round numbers from zero up to `highest`."""
+    rough = highest / 5
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(power * nice for nice in (1, 2, 5, 10) if power * nice >= rough * 0.999)
     return [round(step * n, 10) for n in range(int(highest / step + 1e-9) + 1)]
