@@ -33,29 +33,23 @@ def run(
     reference, 0 pass-through, W/S zoom, U/H/J/K move, Shift-Z reset, R mirror, T flip, +/- gain, [ ] smooth,
     B badge, I statistics, O landmarks, L reload portraits, Esc quit. Ctrl-C ends a run with status 0.
     """
-    from realtime.live import Page, check_method, open_live
+    from realtime.live import Driver, Output, Page, check_method, open_live
 
     log_to_stderr(log_level)
     check_method(method, engine, model)
+    pixels = None if size is None else opt.parse_size(size)
     opening = open_live(
+        Driver(camera, opt.parse_size(camera_size, "--camera-size"), camera_fps, loop),
+        Output(tuple(sinks), record, pixels, fps, fit),
+        Page(host, port, allow_remote),
         portraits=portraits or [],
-        camera=camera,
-        camera_size=opt.parse_size(camera_size, "--camera-size"),
-        camera_fps=camera_fps,
-        loop=loop,
         method=method,
         portrait_size=portrait_size,
         gains={"pose": pose_gain, "expression": expression_gain, "eyes": eyes_gain},
         smoothing=smoothing,
         absolute=absolute,
         recalibrate=recalibrate,
-        sinks=sinks,
-        record=record,
-        size=None if size is None else opt.parse_size(size),
-        fps=fps,
-        fit=fit,
         modes={"mirror": mirror, "badge": badge, "statistics": statistics, "landmarks": landmarks},
-        page=Page(host, port, allow_remote),
         seconds=seconds,
     )
     return _perform(opening, json_line)

@@ -10,7 +10,7 @@ from pathlib import Path
 from face.errors import WrongUse
 from realtime.badge import Badge
 from realtime.builtin import portrait_path
-from realtime.frame import EndOfLine, Frame, Puppet, Sink, Source
+from realtime.frame import EndOfLine, Frame, Sink, Source
 from realtime.keys import press
 from realtime.neutrals import NeutralStore
 from realtime.puppet import PUPPETS, open_puppet
@@ -29,6 +29,7 @@ from realtime.web.switch import SourceSwitch
 
 BROWSER = "browser"  # the camera of whoever looks at the page
 BUILT_IN = "builtin"
+PAGE = "web"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,32 @@ class Live:
     session: Session
     page: str  # address of the control page with its key, "" without one
     picture: str  # address of the bare picture for OBS, "" without a page
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """What moves the portrait."""
+
+    camera: str  # as open_source takes it, or BROWSER
+    size: tuple[int, int]
+    fps: float
+    loop: bool
+
+    def open(self) -> Source:
+        if self.camera == BROWSER:
+            raise WrongUse("--camera browser needs the page; add --sink web, or use: facepuppet web")
+        return open_source(self.camera, fps=self.fps, size=self.size, loop=self.loop)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where the picture goes."""
+
+    sinks: tuple[str, ...]  # as open_sink takes them, and PAGE
+    record: Path | None
+    size: tuple[int, int] | None  # None: the sink's own
+    fps: float
+    fit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,46 +98,29 @@ def check_method(method: str, engine: str, model: Path | None) -> None:
 
 @contextmanager
 def open_live(
+    driver: Driver,
+    output: Output,
+    page: Page,
     *,
     portraits: Sequence[str],
-    camera: str,
-    camera_size: tuple[int, int],
-    camera_fps: float,
-    loop: bool,
     method: str,
     portrait_size: int,
     gains: Mapping[str, float],
     smoothing: float,
     absolute: bool,
     recalibrate: bool,
-    sinks: Sequence[str],
-    record: Path | None,
-    size: tuple[int, int] | None,
-    fps: float,
-    fit: str,
     modes: Mapping[str, bool],
-    page: Page,
     seconds: float,
 ) -> Iterator[Live]:
-    """A session with everything it needs open. `modes` are those of the session by name."""
+    """A session with everything it needs open; `modes` are the session's, by name, `seconds` 0 has no end."""
     paths = portrait_paths(portraits)
-    names = [name for name in sinks if name != "web"]
+    keyboard = _Keyboard()
+    plain, previews = _sinks(output, keyboard)
     with ExitStack() as stack:
-        keyboard = _Keyboard()
-        plain: list[Sink] = []
-        previews: list[Sink] = []
-        for name in names:
-            sink = open_sink(name, size=size, fps=fps, fit=fit, on_key=keyboard)
-            (previews if name.partition(":")[0] == "window" else plain).append(sink)
-        if record is not None:
-            plain.append(_recorder(record, size, fps, fit))
-        desk = _Desk(camera, camera_size, camera_fps, loop) if "web" in sinks else None
+        desk = _Desk(driver) if PAGE in output.sinks else None
         if desk is not None:
             plain.append(desk.sink)
-        elif camera == BROWSER:
-            raise WrongUse("--camera browser needs the page; add --sink web, or use: facepuppet web")
-        source = desk.source if desk else open_source(camera, fps=camera_fps, size=camera_size, loop=loop)
-        stack.enter_context(source)
+        source = stack.enter_context(desk.source if desk else driver.open())
         for sink in (*plain, *previews):
             stack.enter_context(sink)
         tracker = stack.enter_context(
@@ -120,16 +130,16 @@ def open_live(
                 mirror=modes.get("mirror", False),
                 relative=not absolute,
                 store=NeutralStore(),
-                source_name=camera,
+                source_name=driver.camera,
                 start_from_kept=not recalibrate,
             )
         )
-        session = Session(
+        session = keyboard.session = Session(
             source,
             tracker,
             sinks=plain,
             previews=previews,
-            open_puppet=lambda name, path: _open_puppet(name, path, portrait_size),
+            open_puppet=lambda name, path: open_puppet(name, path, longest=portrait_size),
             portraits=paths,
             method=method,
             methods=tuple(PUPPETS),
@@ -139,21 +149,30 @@ def open_live(
             smoothing=smoothing,
             on_delivered=_Deadline(seconds) if seconds else None,
         )
-        keyboard.session = session
         server = stack.enter_context(desk.serve(session, page)) if desk else None
         yield Live(session, server.url if server else "", server.picture_url if server else "")
 
 
-def _open_puppet(method: str, path: Path, longest: int) -> Puppet:
-    return open_puppet(method, path, longest=longest)
+def _sinks(output: Output, keyboard: "_Keyboard") -> tuple[list[Sink], list[Sink]]:
+    """Sinks that others see, and the windows, which only the user sees; none of them open yet."""
+    plain: list[Sink] = []
+    previews: list[Sink] = []
+    for name in output.sinks:
+        if name == PAGE:
+            continue
+        sink = open_sink(name, size=output.size, fps=output.fps, fit=output.fit, on_key=keyboard)
+        (previews if name.partition(":")[0] == "window" else plain).append(sink)
+    if output.record is not None:
+        plain.append(_recorder(output.record, output))
+    return plain, previews
 
 
-def _recorder(path: Path, size: tuple[int, int] | None, fps: float, fit: str) -> Sink:
+def _recorder(path: Path, output: Output) -> Sink:
     """Writes in a thread of its own, and ends alone when the disk is full."""
     if path.suffix.lower() not in SUFFIXES:
         kinds = ", ".join(SUFFIXES)
         raise WrongUse(f"--record is {str(path)!r}, expected a name that ends in {kinds}; rename it")
-    return TeeSink(NullSink(), FileSink(path, fps=fps, size=size, fit=fit))
+    return TeeSink(NullSink(), FileSink(path, fps=output.fps, size=output.size, fit=output.fit))
 
 
 class _Keyboard:
@@ -185,18 +204,15 @@ class _Deadline:
 class _Desk:
     """The page's half of a line: its picture, its camera, and the source it may choose instead."""
 
-    def __init__(self, camera: str, size: tuple[int, int], fps: float, loop: bool) -> None:
-        def opened() -> Source:
-            return open_source(camera, fps=fps, size=size, loop=loop)
-
-        self._browser = BrowserSource(size=size)
+    def __init__(self, driver: Driver) -> None:
+        self._browser = BrowserSource(size=driver.size)
         openers: dict[str, Callable[[], Source]] = {BROWSER: lambda: self._browser}
-        if camera != BROWSER:
-            openers[camera] = opened
-            with opened():  # a wrong name is an error here, not a line on the page
+        if driver.camera != BROWSER:
+            openers[driver.camera] = driver.open
+            with driver.open():  # a wrong name is an error here, not a line on the page
                 pass
         self.sink = WebSink()
-        self.source = SourceSwitch(openers, chosen=camera)
+        self.source = SourceSwitch(openers, chosen=driver.camera)
 
     def serve(self, session: Session, page: Page) -> WebServer:
         return WebServer(

@@ -264,6 +264,73 @@ Logging = Annotated[
 ]
 
 
+# Of one command only
+DemoOut = Annotated[
+    Path,
+    typer.Option(
+        "--out", "-o", metavar="FILE.mp4", rich_help_panel=OUTPUT, help="The video that is written."
+    ),
+]
+DemoSeconds = Annotated[
+    float,
+    typer.Option("--seconds", metavar="S", min=0.5, max=60, rich_help_panel=RUN, help="How long it is."),
+]
+RenderPortrait = Annotated[Path, typer.Argument(metavar="PORTRAIT", help="Photo of one face.")]
+RenderDriving = Annotated[Path, typer.Argument(metavar="DRIVING", help="Video of the one who moves it.")]
+RenderOut = Annotated[Path, typer.Argument(metavar="OUT", help="The mp4 that is written.")]
+Compare = Annotated[
+    bool,
+    typer.Option("--compare", rich_help_panel=OUTPUT, help="Driver, portrait and result side by side."),
+]
+Audio = Annotated[
+    bool,
+    typer.Option("--audio/--no-audio", rich_help_panel=OUTPUT, help="Keep the driving video's sound."),
+]
+MotionFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--motion",
+        metavar="FILE.npz",
+        rich_help_panel=MOVEMENT,
+        help="The driving video's motion: used when the file is there, written there when it is not.",
+    ),
+]
+BenchClip = Annotated[
+    Path | None,
+    typer.Argument(metavar="CLIP", show_default=False, help="Video to play; without: the built-in driver."),
+]
+BenchSeconds = Annotated[
+    float,
+    typer.Option(
+        "--seconds",
+        metavar="S",
+        min=1,
+        rich_help_panel=RUN,
+        help="Measured time; 600 shows whether memory is flat.",
+    ),
+]
+Warmup = Annotated[
+    float,
+    typer.Option("--warmup", metavar="S", min=0, rich_help_panel=RUN, help="Time before it."),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="FILE.html", rich_help_panel=OUTPUT, help="Write a page with plots."),
+]
+BenchPortrait = Annotated[
+    Path | None,
+    typer.Option(
+        "--portrait",
+        metavar="PHOTO",
+        rich_help_panel=PORTRAIT,
+        help="Photo to move; without: the built-in one.",
+    ),
+]
+BenchSize = Annotated[
+    str, typer.Option("--size", metavar="WxH", rich_help_panel=OUTPUT, help="Pixels of the sink.")
+]
+
+
 def parse_size(text: str, flag: str = "--size") -> tuple[int, int]:
     """Width and height of "1280x720"; WrongUse for anything else."""
     found = re.fullmatch(r"\s*([1-9][0-9]{0,4})\s*[x×*,]\s*([1-9][0-9]{0,4})\s*", text)

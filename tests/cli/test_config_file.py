@@ -2,6 +2,7 @@
 """The settings file mirrors every flag, refuses strangers by name, and yields to the command line."""
 
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from face.errors import WrongUse
 from realtime import cli_live
 from realtime.cli import COMMANDS, main
 from realtime.config import default_path, flags_of, read_config, sample_config
+from realtime.live import Driver, Output, Page
 
 TABLES = {name: flags_of(command) for name, command in COMMANDS.items()}
 NOT_SETTINGS = {"config", "json", "help"}
@@ -110,8 +112,8 @@ def test_flags_beat_the_file_and_the_file_beats_the_defaults(
     def performed(opening: object, json_line: bool) -> int:
         return 0
 
-    def opened(**settings: object) -> object:
-        seen.update(settings)
+    def opened(driver: Driver, output: Output, page: Page, **settings: object) -> object:
+        seen.update(settings | asdict(driver) | asdict(output))
         return None
 
     monkeypatch.setattr(cli_live, "_perform", performed)
@@ -120,7 +122,7 @@ def test_flags_beat_the_file_and_the_file_beats_the_defaults(
     assert main(["run", "--config", str(path), "--fps", "50", "--no-mirror"]) == 0
     assert seen["fps"] == 50.0
     assert seen["smoothing"] == 0.5
-    assert seen["sinks"] == ["null", "web"]
+    assert seen["sinks"] == ("null", "web")
     assert seen["modes"]["mirror"] is False  # type: ignore[index]
     assert seen["camera"] == "0"
 
