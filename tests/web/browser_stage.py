@@ -21,7 +21,7 @@ from web_stage import wait_until
 from face.photo import read_photo
 from realtime.builtin import portrait_path
 from realtime.frame import Image
-from realtime.live import BROWSER, Page, open_live
+from realtime.live import BROWSER, Driver, Output, Page, open_live
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -118,24 +118,17 @@ def two_portraits(folder: Path) -> tuple[Path, Path]:
 def line(portraits: tuple[Path, Path]) -> Iterator[str]:
     """What `facepuppet web` runs; the page's address."""
     with open_live(
+        Driver(BROWSER, SIZE, 30.0, False),
+        Output(("web",), None, None, 30.0, "letterbox"),
+        Page("127.0.0.1", 0, False),
         portraits=[str(path) for path in portraits],
-        camera=BROWSER,
-        camera_size=SIZE,
-        camera_fps=30.0,
-        loop=False,
         method="mesh",
         portrait_size=512,
         gains={},
         smoothing=1.0,
         absolute=False,
         recalibrate=True,
-        sinks=["web"],
-        record=None,
-        size=None,
-        fps=30.0,
-        fit="letterbox",
         modes={"badge": True},
-        page=Page("127.0.0.1", 0, False),
         seconds=0.0,
     ) as live:
         running = threading.Thread(target=live.session.run, daemon=True)
