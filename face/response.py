@@ -56,6 +56,8 @@ RIDGE = 0.1
 REST_WEIGHT = 20  # the face at rest counts as so many mouths more: an error there would show all the time
 QUIET = 0.03  # change of a score that does not count as meant
 FEEDFORWARD = np.array([0.75, 1.0])  # share of the correction made; all of the jaw's overshoots on most faces
+LEAST_STEEP = 0.8  # logits an amount: a portrait that hardly responds is not forced
+DAMPING = 0.15
 LARGEST = (0.6, 0.9)  # correction along jawOpen and smile
 
 
@@ -96,7 +98,7 @@ def measure_response(
         (features(reader(expression), yaw, pitch), read(expression, yaw, pitch))
         for expression, (yaw, pitch) in zip(expressions, turns, strict=True)
     ]
-    pairs = [(feature, _jaw_and_smile(scores)) for feature, scores in shown if scores is not None]
+    pairs = [(feature, jaw_and_smile(scores)) for feature, scores in shown if scores is not None]
     if shown[0][1] is None or len(pairs) < 0.7 * len(shown):
         return None
     x = np.array([[1, *feature] for feature, _ in pairs])
@@ -109,7 +111,8 @@ def measure_response(
     return Response(fitted[:, 1:], fitted[:, 0], y[0].astype(np.float32))
 
 
-def _jaw_and_smile(scores: NDArray[np.floating]) -> tuple[float, float]:
+def jaw_and_smile(scores: NDArray[np.floating]) -> tuple[float, float]:
+    """The two scores the response is about, of all (52,); the smile is the mean of both sides."""
     smile = scores[[BLENDSHAPE_INDEX[name] for name in DIRECTIONS["smile"]]].mean()
     return float(scores[BLENDSHAPE_INDEX["jawOpen"]]), float(smile)
 
@@ -173,8 +176,7 @@ class MouthReader:
 
 def targets(response: Response, jaw_score: float, smile_share: float) -> Floats:
     """(2,) scores the portrait should read: jaw_score above its own, and smile_share (0..1) of the way from
-    its calm face
-    to a full smile. A portrait that smiles at rest calms down a little, or it could never show that the
+    its calm face to a full smile. A portrait that smiles at rest calms down, or it could never show that the
     driver smiles.
     """
     jaw_rest, smile_rest = (float(score) for score in response.at_rest)
@@ -185,16 +187,31 @@ def targets(response: Response, jaw_score: float, smile_share: float) -> Floats:
 
 def corrections(held: Floats, wanted: Floats, response: Response) -> Floats:
     """(2,) what to add along jawOpen and smile to `held` (11,) features for the portrait to read the wanted
-    (2,) scores.
+    (2,) scores, as far as the fit can tell.
     """
-    predicted = response.bias + response.weights @ held
-    missing = _logit(wanted) - predicted
-    # where no more than the rest is wanted, less will do too
-    missing = np.where((wanted <= response.at_rest + QUIET) & (missing > 0), 0, missing)
-    missing = np.where((wanted >= CEILING) & (missing < 0), 0, missing)
+    missing = _missing(response.bias + response.weights @ held, wanted, response)
     own = response.weights[:, :2].astype(np.float64)
-    steep = np.maximum(np.diag(own), 0.8)  # a portrait that hardly responds is not forced
-    matrix = np.where(np.eye(2, dtype=bool), steep[:, None], own)
-    damped = FEEDFORWARD * np.linalg.solve(matrix.T @ matrix + 0.15 * np.eye(2), matrix.T @ missing)
+    matrix = np.where(np.eye(2, dtype=bool), np.maximum(own, LEAST_STEEP), own)
+    damped = FEEDFORWARD * np.linalg.solve(matrix.T @ matrix + DAMPING * np.eye(2), matrix.T @ missing)
     limited: Floats = np.clip(damped, -np.array(LARGEST), np.array(LARGEST)).astype(np.float32)
     return limited
+
+
+def corrections_seen(read: Floats, wanted: Floats, response: Response) -> Floats:
+    """(2,) what to add along jawOpen and smile to a picture off which `read` (2,) scores were read; each on
+    its own, as the next reading shows what one did to the other.
+    """
+    missing = _missing(_logit(read), wanted, response)
+    steep = np.maximum(np.diag(response.weights[:, :2]), LEAST_STEEP)
+    limited: Floats = np.clip(
+        missing * steep / (steep**2 + DAMPING), -np.array(LARGEST), np.array(LARGEST)
+    ).astype(np.float32)
+    return limited
+
+
+def _missing(reading: NDArray[np.floating], wanted: Floats, response: Response) -> NDArray[np.float64]:
+    """Logits (2,) still to go from a reading (2,) to the wanted scores; none where it does not matter."""
+    missing = _logit(wanted) - reading
+    # where no more than the rest is wanted, less will do too
+    missing = np.where((wanted <= response.at_rest + QUIET) & (missing > 0), 0, missing)
+    return np.where((wanted >= CEILING) & (missing < 0), 0, missing)

@@ -25,9 +25,18 @@ from face.face_model import (
     SURFACE,
     FaceModel,
 )
-from face.motion import Motion
+from face.motion import BLENDSHAPES, Motion
 from face.pose import euler_angles, rotation_matrix
-from face.response import MouthReader, Response, corrections, directions, features, targets
+from face.response import (
+    MouthReader,
+    Response,
+    corrections,
+    corrections_seen,
+    directions,
+    features,
+    jaw_and_smile,
+    targets,
+)
 from face.rig import PIVOT
 
 Floats = NDArray[np.float32]
@@ -50,6 +59,7 @@ CHIN_COLUMNS = (
 WIDEST_EYE = 1.2  # openness
 YAW_LIMIT, PITCH_LIMIT = 36.0, 27.0  # degrees away from a photo that faces the camera, approached softly
 LEAST_YAW = 9.0  # degrees that a half-turned portrait may still turn back
+UNTRIMMED = np.zeros(2, np.float32)
 SHIFT_LIMIT = 0.55  # outer eye distances
 
 
@@ -93,7 +103,8 @@ class Retargeter:
         self._neutral: Motion | None = None
         self._neutral_reading: _Reading | None = None
 
-    def __call__(self, motion: Motion) -> RigPose:
+    def __call__(self, motion: Motion, trim: Floats = UNTRIMMED) -> RigPose:
+        """The portrait's pose for a motion; trim (2,) adds to it along jawOpen and smile."""
         now = self._read(motion)
         rest = self._rest_of(motion)
         offsets = now.shape[:SURFACE] - rest.shape[:SURFACE]
@@ -102,6 +113,7 @@ class Retargeter:
         right, left = (_openness(eye, open_eye) for eye, open_eye in zip(now.eyes, rest.eyes, strict=True))
         if self._response is not None:
             offsets = self._corrected(offsets, motion, relative, self._response)
+            offsets = offsets + self._jaw * trim[0] + self._smile * trim[1]
         offsets = self._lids(offsets, right, left)
         offsets = self._lips(offsets)
         gaze = self._gaze(now, rest, min(1.0, (left + right) / 2))
@@ -132,6 +144,13 @@ class Retargeter:
             jaw_shift=float(offsets[152, 0]),
         )
 
+    def trim_for(self, motion: Motion, scores: NDArray[np.floating]) -> Floats:
+        """(2,) what to add to the trim of a motion whose picture was read as `scores` (52,)."""
+        if self._response is None:
+            return UNTRIMMED
+        read = np.array(jaw_and_smile(scores), np.float32)
+        return corrections_seen(read, _wanted(motion, self._response), self._response)
+
     def _read(self, motion: Motion) -> _Reading:
         shape, rotation, scale, translation = self._model.unpose(motion.landmarks)
         pivot = (scale * rotation @ PIVOT + translation)[:2]
@@ -159,10 +178,7 @@ class Retargeter:
 
     def _corrected(self, offsets: Floats, motion: Motion, relative: Floats, response: Response) -> Floats:
         """Offsets with jaw and smile brought to what this portrait needs to read like the driver."""
-        at_rest = np.zeros(52, np.float32) if motion.neutral is None else motion.neutral.blendshapes
-        now_smile, rest_smile = (float(scores[[44, 45]].mean()) for scores in (motion.blendshapes, at_rest))
-        smile_share = (now_smile - rest_smile) / max(1 - rest_smile, 0.2)
-        wanted = targets(response, float(motion.blendshapes[25] - at_rest[25]), smile_share)
+        wanted = _wanted(motion, response)
         yaw, pitch, _ = euler_angles(relative)
         held = features(self._read_mouth(offsets), float(yaw), float(pitch))
         jaw, smile = corrections(held, wanted, response)
@@ -226,6 +242,14 @@ class Retargeter:
         shift = iris(now) - iris(rest)
         trusted = np.clip((openness - 0.3) / 0.4, 0, 1)  # a shut eye's iris is a guess of the tracker's
         return np.asarray(np.clip(shift * trusted, -0.09, 0.09), np.float32)
+
+
+def _wanted(motion: Motion, response: Response) -> Floats:
+    """(2,) jaw and smile scores the portrait should read."""
+    at_rest = np.zeros(len(BLENDSHAPES), np.float32) if motion.neutral is None else motion.neutral.blendshapes
+    jaw, smile = jaw_and_smile(motion.blendshapes)
+    rest_jaw, rest_smile = jaw_and_smile(at_rest)
+    return targets(response, jaw - rest_jaw, (smile - rest_smile) / max(1 - rest_smile, 0.2))
 
 
 def _softly(angle: float, limit: float) -> float:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Motion to image. Knows no camera, no tracker and no sink."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from face.errors import WrongUse
 from face.eyes import build_eyeballs, paint_eye, paint_lid
@@ -15,12 +16,15 @@ from face.motion import Motion
 from face.mouth import build_mouth, paint_mouth
 from face.raster import composite, rasterise
 from face.response import measure_response
-from face.retarget import Retargeter, RigPose
+from face.retarget import UNTRIMMED, Retargeter, RigPose
 from face.rig import LEFT_EYE, build_rig
 from realtime.frame import Image, Puppet
 from realtime.portrait import FaceReader, Portrait, open_portrait
 
 DEFAULT_LONGEST_PX = 512
+REFINE_ROUNDS = 2
+REFINE_STEP = np.array([0.3, 0.8], np.float32)  # of jaw and smile: share of what a reading says is missing
+LARGEST_TRIM = 0.7
 
 
 class MeshPuppet:
@@ -58,6 +62,37 @@ class MeshPuppet:
         """(H, W, 3) uint8 RGB, a new array the caller owns."""
         return self._show(self._retarget(motion))
 
+    def refined(
+        self,
+        motions: Sequence[Motion],
+        *,
+        rounds: int = REFINE_ROUNDS,
+        on_frame: Callable[[], None] | None = None,
+    ) -> "RefinedPuppet":
+        """This puppet for one clip: every frame drawn, read by the tracker and corrected, `rounds` times
+        over.
+
+        Costs two or three times the drawing; `on_frame` is called once a frame and round.
+        """
+        trims = np.zeros((len(motions), 2), np.float32)
+        with FaceReader() as reader:
+            for _ in range(rounds):
+                steps = np.zeros_like(trims)
+                for index, motion in enumerate(motions):
+                    scores = reader(self._show(self._retarget(motion, trims[index])))
+                    if scores is not None:
+                        steps[index] = self._retarget.trim_for(motion, scores)
+                    if on_frame is not None:
+                        on_frame()
+                padded = np.pad(steps, ((1, 1), (0, 0)), mode="edge")
+                steady = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4  # the tracker's noise would show
+                trims = np.clip(trims + REFINE_STEP * steady, -LARGEST_TRIM, LARGEST_TRIM)
+        return RefinedPuppet(self, motions, trims.astype(np.float32))
+
+    def trimmed(self, motion: Motion, trim: NDArray[np.float32]) -> Image:
+        """As a call, with trim (2,) added along jawOpen and smile."""
+        return self._show(self._retarget(motion, trim))
+
     def _show(self, pose: RigPose) -> Image:
         rig = self._rig
         points = rig.pose(pose.offsets, pose.turn, pose.shift, pose.zoom)
@@ -94,6 +129,18 @@ class MeshPuppet:
             np.array([pose.jaw_shift, pose.jaw], np.float32),
         )  # fmt: skip
         return out
+
+
+class RefinedPuppet:
+    """A mesh puppet with the corrections of one clip; motions it was not refined for pass as they are."""
+
+    def __init__(self, puppet: MeshPuppet, motions: Sequence[Motion], trims: NDArray[np.float32]) -> None:
+        self.size = puppet.size
+        self._puppet = puppet
+        self._trims = {motion.captured_s: trim for motion, trim in zip(motions, trims, strict=True)}
+
+    def __call__(self, motion: Motion) -> Image:
+        return self._puppet.trimmed(motion, self._trims.get(motion.captured_s, UNTRIMMED))
 
 
 def open_mesh(photo: Path | str | Image, *, longest: int = DEFAULT_LONGEST_PX) -> Puppet:
