@@ -43,7 +43,7 @@ def render(
     compare: opt.Compare = False, audio: opt.Audio = True, badge: opt.Badge = False,
     motion: opt.MotionFile = None, mirror: opt.Mirror = False, absolute: opt.Absolute = False,
     pose_gain: opt.PoseGain = 1.0, expression_gain: opt.ExpressionGain = 1.0, eyes_gain: opt.EyesGain = 1.0,
-    smoothing: opt.Smoothing = 1.0,
+    smoothing: opt.Smoothing = 1.0, refine: opt.Refine = True,
     method: opt.MethodName = "mesh", engine: opt.Engine = "auto", model: opt.Model = None,
     portrait_size: opt.PortraitSize = 512,
     config: opt.Config = None, json_line: opt.JsonLine = False, log_level: opt.Logging = "warning",
@@ -56,7 +56,7 @@ def render(
     from face.photo import read_photo
     from realtime.live import check_method
     from realtime.puppet import open_puppet
-    from realtime.render import check_places, track_clip
+    from realtime.render import check_places, refined, track_clip
     from realtime.render import render as draw
 
     log_to_stderr(log_level)
@@ -77,6 +77,8 @@ def render(
                 on_progress=progress,
             )
             _keep_motion(motion, tracked)
+        if refine:
+            puppet = refined(puppet, tracked, on_progress=progress)
         made = draw(puppet, read_photo(portrait), driving, out, tracked, **looks, on_progress=progress)
     lost = f", {made.faceless} of them without a face" if made.faceless else ""
     note(f"{made.out}: {made.frames} frames{lost}, drawn at {made.stats.mean_fps:.0f} frames a second")

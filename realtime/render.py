@@ -17,6 +17,7 @@ from face.motion import Motion
 from realtime.badge import Badge
 from realtime.frame import Frame, Image, Puppet
 from realtime.pipeline import Item, Step, play
+from realtime.puppet import MeshPuppet
 from realtime.sinks.file import FileSink
 from realtime.sinks.mp4 import SUFFIXES
 from realtime.sources import open_source
@@ -96,6 +97,21 @@ def track_clip(
 def tracked_clip_of(motions: Sequence[Motion]) -> Tracked:
     """A clip that was tracked earlier."""
     return Tracked(tuple(motions), sum(motion.confidence < FACE_SEEN for motion in motions))
+
+
+def refined(puppet: Puppet, tracked: Tracked, *, on_progress: Progress | None = None) -> Puppet:
+    """The puppet corrected for this clip by reading its own pictures; itself where it cannot be."""
+    if not isinstance(puppet, MeshPuppet):
+        return puppet
+    done = 0
+
+    def tell() -> None:
+        nonlocal done
+        done += 1
+        if on_progress is not None:
+            on_progress("refining", done)
+
+    return puppet.refined(tracked.motions, on_frame=tell)
 
 
 def render(
