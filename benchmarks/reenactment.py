@@ -28,7 +28,7 @@ from face.errors import BadPortrait, PuppetError, WrongUse
 from face.photo import SUFFIXES, read_photo
 from realtime.frame import Image, Puppet
 from realtime.machine import this_machine
-from realtime.puppet import PUPPETS, open_puppet
+from realtime.puppet import PUPPETS, MeshPuppet, open_puppet
 from realtime.quiet import quiet_natives
 
 Floats = NDArray[np.float32]
@@ -62,14 +62,19 @@ def open_sitter(path: Path, method: str, longest: int, embedder: Embedder) -> Si
     return Sitter(path.stem, puppet, photo, signals_of([face])[0], embedding, head)
 
 
-def drive(sitter: Sitter, clip: Clip, embedder: Embedder) -> tuple[Pair, list[Image]]:
+def drive(
+    sitter: Sitter, clip: Clip, embedder: Embedder, *, refine: bool = False
+) -> tuple[Pair, list[Image]]:
     """Measure one pair; beside it the output's head at the clip's extreme moments."""
+    puppet = sitter.puppet
+    if refine and isinstance(puppet, MeshPuppet):
+        puppet = puppet.refined(clip.motions)
     wanted = {index for _, index in clip.moments}
     kept: dict[int, Image] = {}
     embeddings = []
     with RawTracker() as tracker:
         for index, motion in enumerate(clip.motions):
-            image = sitter.puppet(motion)
+            image = puppet(motion)
             tracker(image, round(1000 * float(clip.seconds[index])))
             face = tracker.seen[-1]
             if index in wanted:
@@ -144,7 +149,7 @@ def run(options: argparse.Namespace, console: Console) -> tuple[list[Pair], list
                     refused.append(str(error))
                     continue
                 faces[sitter.name] = sitter.embedding
-                pair, pictures = drive(sitter, clip, embedder)
+                pair, pictures = drive(sitter, clip, embedder, refine=options.refine)
                 pairs.append(pair)
                 rows.append((_caption(pair), [_cut(sitter.photo, sitter.head), *pictures]))
                 progress.advance(task)
@@ -203,6 +208,12 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--longest", type=int, default=512, help="longer side of the output, pixels")
     parser.add_argument("--every", type=int, default=1, help="use every so many-th frame of a clip")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of portraits")
+    parser.add_argument(
+        "--refine",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="as `facepuppet render` does; without: as live",
+    )
     parser.add_argument("--out", type=Path, default=Path("out/reenactment"))
     return parser
 
@@ -244,7 +255,7 @@ def _last_line(
 ) -> dict[str, object]:
     line: dict[str, object] = {
         "benchmark": "reenactment", "method": options.method, "pairs": len(pairs), "clips": len(clips),
-        "every": options.every, "seed": options.seed, "longest": options.longest,
+        "every": options.every, "refine": options.refine, "seed": options.seed, "longest": options.longest,
     }  # fmt: skip
     for k, name in enumerate(SIGNALS):
         found = summarise(pairs, k)
