@@ -6,7 +6,6 @@ mean, which leaves them within LANDMARK_ERROR; everything else is kept to well b
 """
 
 import os
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -70,14 +69,13 @@ def save_clip(path: Path, motions: Sequence[Motion]) -> None:
         "has_neutral": np.bool_(neutral is not None),
     }
     try:
-        handle, name = tempfile.mkstemp(suffix=".npz", dir=path.parent)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with part.open("wb") as file:
                 np.savez_compressed(file, allow_pickle=False, **arrays)
-            os.replace(name, path)
-        except OSError:
-            os.unlink(name)
-            raise
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise BadMotion(
             f"{path} cannot be written ({error.strerror}), expected a writable folder; choose another"

@@ -14,12 +14,14 @@ from face.face_model import LEFT_EYE_UPPER, RIGHT_EYE_UPPER, SURFACE, face_model
 from face.matte import background_plate, drawn_inside, foreground
 from face.motion import Motion
 from face.mouth import build_mouth, paint_mouth
+from face.pose import euler_angles
 from face.raster import composite, rasterise
 from face.response import measure_response
 from face.retarget import UNTRIMMED, Retargeter, RigPose
 from face.rig import LEFT_EYE, build_rig
 from realtime.frame import Image, Puppet
 from realtime.portrait import FaceReader, Portrait, open_portrait
+from realtime.reference import Rest
 
 DEFAULT_LONGEST_PX = 512
 REFINE_ROUNDS = 2
@@ -40,6 +42,7 @@ class MeshPuppet:
         model = face_model()
         self._rig = build_rig(portrait.landmarks, self.size, model)
         self._retarget = Retargeter(model, self._rig.face_shape, self._rig.rotation)
+        self.rest = Rest(euler_angles(self._rig.rotation), portrait.blendshapes)
         self._background = background_plate(portrait.image, portrait.alpha)
         self._texture = foreground(portrait.image, portrait.alpha, self._background)
         self._texture_points = np.ascontiguousarray(self._rig.rest[:, :2])
