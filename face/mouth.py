@@ -25,13 +25,16 @@ LOWER_WIDTHS = (0.056, 0.06, 0.068, 0.066, 0.058, 0.05)
 LOWER_HEIGHTS = (0.085, 0.087, 0.092, 0.08, 0.07, 0.06)
 HALF_WIDTH, HALF_HEIGHT = 0.42, 0.34  # of the painted pictures
 BEHIND_LIPS = 0.07  # depth of the teeth
+CHEEKS = (50, 280, 205, 425, 101, 330, 117, 346)  # landmarks
+IVORY = np.array([1.05, 1.0, 0.93], np.float32)
 OPEN_AT_REST = 0.02  # a photo whose lips are this far apart shows its own teeth
 FRAME = np.array([[0, 0, 0], [0.2, 0, 0], [0, 0.2, 0]], np.float32)  # a corner and two axes
 UPPER_SHOWN = 0.03  # of the upper teeth below the lip line when the upper lip is at rest
 LOWER_FRAME = np.array(
     [0, 0.012, 0.02], np.float32
 )  # lower teeth at rest against the upper: behind their edge
-JAW_SHARE = 0.9  # of the chin's drop that the lower teeth follow
+JAW_SHARE = 0.9  # of the chin's sideways shift that the lower teeth follow
+GRIN = 0.06  # of a chin's drop that is skin, not jaw
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Mouth:
     centre: Floats  # (3,) the lip line's middle behind the lips, model's frame
     cavity: Floats  # (3,) darkest colour
     photo: Floats | None  # (h, w, 4) what the photo shows between its lips, premultiplied
+    teeth_only: Floats | None  # (h, w, 4) the same without the rims of the lips
     photo_origin: Floats  # (2,) its top left in the photo, pixels
 
 
@@ -55,8 +59,9 @@ def build_mouth(image: Bytes, rig: HeadRig, white: Floats) -> Mouth:
     edge = upper[5, 1] + UPPER_SHOWN if gap < OPEN_AT_REST else min(lower[5, 1] + 0.015, upper[5, 1] + 0.11)
     centre = np.array([(upper[0, 0] + upper[-1, 0]) / 2, edge, upper[5, 2] + BEHIND_LIPS], np.float32)
     photo, origin = _photo_teeth(image, rig, gap)
+    teeth_only = None if photo is None else _without_lips(photo)
     lips = _lip_colour(image, rig)
-    tooth = _tooth_colour(photo, white)
+    tooth = _tooth_colour(photo, white, _cheek_colour(image, rig))
     resolution = float(np.clip(rig.scale, 60, 600))
     light = float(white.mean()) / 255
     gum = lips * np.array([0.92, 0.72, 0.72], np.float32)
@@ -67,7 +72,7 @@ def build_mouth(image: Bytes, rig: HeadRig, white: Floats) -> Mouth:
         _tongue(tongue, resolution),
     )
     cavity = np.array([46, 18, 16], np.float32) * (0.35 + 0.65 * light)
-    return Mouth(upper_picture, lower_picture, resolution, centre, cavity, photo, origin)
+    return Mouth(upper_picture, lower_picture, resolution, centre, cavity, photo, teeth_only, origin)
 
 
 def paint_mouth(
@@ -79,9 +84,10 @@ def paint_mouth(
     shift: Floats,
     zoom: float,
     jaw: Floats,
+    parted: float,
 ) -> None:
-    """Fill where `label_map` shows the gap between the lips; jaw (2,) is the chin's offset in the model's
-    frame.
+    """Fill where `label_map` shows the gap between the lips; jaw (2,) is the chin's offset and `parted` how
+    much farther than at rest the lips are apart, both in the model's frame.
     """
     seen = label_map == MOUTH
     rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
@@ -93,7 +99,9 @@ def paint_mouth(
     mask = seen[top:bottom, left:right].astype(np.float32)
 
     skull = rig.place(mouth.centre + FRAME, turn, shift, zoom)[:, :2] - (left, top)
-    drop = np.array([jaw[0], jaw[1], 0], np.float32) * JAW_SHARE + LOWER_FRAME
+    # a grin pulls the chin's skin down before the jaw opens
+    dropped = max(jaw[1] - GRIN, 0.25 * jaw[1])
+    drop = np.array([jaw[0] * JAW_SHARE, dropped, 0], np.float32) + LOWER_FRAME
     jawbone = rig.place(mouth.centre + FRAME + drop, turn, shift, zoom)[:, :2] - (left, top)
     upper = _warp(mouth.upper, mouth.pixels_per_unit, skull, size)
     lower = _warp(mouth.lower, mouth.pixels_per_unit, jawbone, size)
@@ -101,9 +109,11 @@ def paint_mouth(
 
     reach = max(1.0, 0.05 * rig.scale * zoom)
     openness = cv2.GaussianBlur(mask, (0, 0), reach, borderType=cv2.BORDER_CONSTANT)
-    inside *= (0.45 + 0.55 * np.clip((openness - 0.25) / 0.5, 0, 1))[..., None]
-    if mouth.photo is not None:
-        inside = _over(_carry(mouth.photo, mouth, rig, skull, size), inside)
+    inside *= (0.55 + 0.45 * np.clip((openness - 0.25) / 0.5, 0, 1))[..., None]
+    if mouth.photo is not None and mouth.teeth_only is not None:
+        share = float(np.clip(parted / 0.04, 0, 1))  # the rims belong to the lips as soon as those move away
+        shown = mouth.photo * (1 - share) + mouth.teeth_only * share
+        inside = _over(_carry(shown, mouth, rig, skull, size), inside)
     alpha = cv2.blur(mask, (3, 3), borderType=cv2.BORDER_CONSTANT)[..., None]
     target = out[top:bottom, left:right]
     target[:] = np.clip(target + (inside - target) * alpha + 0.5, 0, 255).astype(np.uint8)
@@ -214,20 +224,34 @@ def _photo_teeth(image: Bytes, rig: HeadRig, gap: float) -> tuple[Floats | None,
     return np.concatenate([colour * alpha, 255 * alpha], axis=2).astype(np.float32), low.astype(np.float32)
 
 
-def _tooth_colour(photo: Floats | None, white: Floats) -> Floats:
-    """(3,) colour of teeth: the photo's own if it shows enough of them, else a slightly warm white of its
-    light.
-    """
-    guess = np.clip(
-        white * np.array([1.16, 1.11, 1.01], np.float32), 60, 238
-    )  # lids shade the eye's white, not teeth
+def _without_lips(photo: Floats) -> Floats:
+    """The picture (h, w, 4) less what is coloured like lips or gums."""
+    brightest, darkest = photo[..., :3].max(2), photo[..., :3].min(2)
+    saturation = (brightest - darkest) / np.maximum(brightest, 1)
+    red = np.clip((saturation - 0.28) / 0.12, 0, 1) * np.clip((brightest - 60) / 30, 0, 1)
+    keep = 1 - cv2.GaussianBlur(red.astype(np.float32), (3, 3), 0)
+    return np.asarray(photo * keep[..., None], np.float32)
+
+
+def _tooth_colour(photo: Floats | None, white: Floats, cheek: Floats) -> Floats:
+    """(3,) colour of teeth: the photo's own if it shows enough of them, else a warm white of its light."""
+    # lids shade the eye's white, not teeth; in light skin the cheek tells the light better
+    guess = IVORY * np.clip(max(1.35 * float(white.mean()), 0.92 * float(cheek.mean())), 80, 232)
     if photo is None:
-        return guess
+        return np.asarray(guess, np.float32)
     shown = photo[photo[..., 3] > 250][:, :3]
-    pale = shown[(shown.min(1) > 0.55 * shown.max(1)) & (shown.mean(1) > 0.5 * guess.mean())]
+    pale = shown[(shown.min(1) > 0.72 * shown.max(1)) & (shown.mean(1) > 0.6 * guess.mean())]
     if len(pale) < 12:
-        return guess
-    return np.asarray(pale[pale.mean(1) >= np.percentile(pale.mean(1), 60)].mean(0), np.float32)
+        return np.asarray(guess, np.float32)
+    own = pale[pale.mean(1) >= np.percentile(pale.mean(1), 60)].mean(0)
+    return np.asarray((own + IVORY * own.mean()) / 2, np.float32)  # wet gums redden what is read as teeth
+
+
+def _cheek_colour(image: Bytes, rig: HeadRig) -> Floats:
+    points = np.round(rig.landmarks[list(CHEEKS), :2]).astype(int)
+    xs = np.clip(points[:, 0], 0, image.shape[1] - 1)
+    ys = np.clip(points[:, 1], 0, image.shape[0] - 1)
+    return np.asarray(np.percentile(image[ys, xs].astype(np.float32), 70, axis=0), np.float32)
 
 
 def _lip_colour(image: Bytes, rig: HeadRig) -> Floats:

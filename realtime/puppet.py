@@ -127,10 +127,9 @@ class MeshPuppet:
             upper = list(LEFT_EYE_UPPER if eyeball.label == LEFT_EYE else RIGHT_EYE_UPPER)
             open_margin = rig.place(rig.face_shape[upper], pose.turn, pose.shift, pose.zoom)[:, :2]
             paint_lid(out, eyeball, affine, open_margin, points[upper, :2], closing)
-        paint_mouth(
-            out, self._labels, self._mouth, rig, pose.turn, pose.shift, pose.zoom,
-            np.array([pose.jaw_shift, pose.jaw], np.float32),
-        )  # fmt: skip
+        jaw = np.array([pose.jaw_shift, pose.jaw], np.float32)
+        parted = float(pose.offsets[14, 1] - pose.offsets[13, 1])
+        paint_mouth(out, self._labels, self._mouth, rig, pose.turn, pose.shift, pose.zoom, jaw, parted)
         return out
 
 
