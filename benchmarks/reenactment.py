@@ -65,7 +65,11 @@ def open_sitter(path: Path, method: str, longest: int, embedder: Embedder) -> Si
 def drive(
     sitter: Sitter, clip: Clip, embedder: Embedder, *, refine: bool = False
 ) -> tuple[Pair, list[Image]]:
-    """Measure one pair; beside it the output's head at the clip's extreme moments."""
+    """Measure one pair; beside it the output's head at the clip's extreme moments.
+
+    `refine`: as `facepuppet render` does by default, which reads its drawings with the tracker that measures
+    here; without it the output is what a live session shows.
+    """
     puppet = sitter.puppet
     if refine and isinstance(puppet, MeshPuppet):
         puppet = puppet.refined(clip.motions)
@@ -239,7 +243,8 @@ def main() -> int:
         time_plot(plots[-1], pair, next(clip.seconds for clip in clips if clip.name == pair.clip))
     sheets = [options.out / f"sheet_{clip.name}.png" for clip in clips]
     (options.out / "table.md").write_text(text, encoding="utf-8")
-    heading = f"Reenactment by {options.method}, {len(pairs)} pairs"
+    how = "refined" if options.refine else "as live"
+    heading = f"Reenactment by {options.method}, {how}, {len(pairs)} pairs"
     (options.out / "table.html").write_text(page(tables, [*sheets, *plots], heading), encoding="utf-8")
     write_csv(options.out / "pairs.csv", pairs)
     write_series(options.out / "series.npz", pairs)
