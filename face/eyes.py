@@ -24,6 +24,7 @@ Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 LID_SHADE = 0.42  # how much darker the white gets right under a lid that has moved
+CREASE_SHADE = 0.6  # how dark the fold above a shut lid is at its deepest
 LASH_ZONE = 0.13  # of the eye's width above the lid's margin that lashes and their shadow take
 PAD = 0.55  # of the eye's width around it
 
@@ -234,15 +235,21 @@ def paint_lid(
         return
     size = (int(high[0] - low[0]), int(high[1] - low[1]))
     swept = _polygon(np.concatenate([open_margin, margin[-2:0:-1]]) - low, (size[1], size[0]))
-    alpha = np.minimum(cv2.GaussianBlur(swept, (0, 0), soft) * 1.5, 1.0) * min(0.9, closing * 1.5)
+    alpha = np.minimum(cv2.GaussianBlur(swept, (0, 0), soft) * 1.5, 1.0) * min(0.86, closing * 1.5)
     local = to_out.astype(np.float32).copy()
     local[:, 2] -= low
     skin = cv2.warpAffine(eyeball.lid, local, size, borderMode=cv2.BORDER_REPLICATE)
     target = out[low[1] : high[1], low[0] : high[0]]
     covered = target + (skin - target) * alpha[..., None]
     line = np.zeros((size[1], size[0]), np.uint8)
-    thickness = max(1, round(0.032 * eyeball.width * scale))
+    thickness = max(1, round(0.038 * eyeball.width * scale))
     curve = np.round((margin - low) * 16).astype(np.int32)
     cv2.polylines(line, [curve], False, 255, thickness, cv2.LINE_AA, 4)
-    lashes = cv2.GaussianBlur(line.astype(np.float32) / 255, (0, 0), max(0.5, 0.3 * soft)) * (0.75 * closing)
+    lashes = cv2.GaussianBlur(line.astype(np.float32) / 255, (0, 0), max(0.5, 0.3 * soft)) * (0.9 * closing)
+    fold = np.zeros_like(line)
+    cv2.polylines(
+        fold, [np.round((open_margin - low) * 16).astype(np.int32)], False, 255, thickness, cv2.LINE_AA, 4
+    )
+    crease = cv2.GaussianBlur(fold.astype(np.float32) / 255, (0, 0), max(0.6, 0.5 * soft)) * (0.35 * closing)
+    covered = covered * (1 - crease[..., None] * CREASE_SHADE)
     target[:] = np.clip(covered + (eyeball.lash - covered) * lashes[..., None] + 0.5, 0, 255).astype(np.uint8)
