@@ -47,3 +47,11 @@ def similarity_fit(
     scale = float((singular * sign).sum() / (w @ (a**2).sum(1)))
     translation = target_mean - scale * rotation @ source_mean
     return rotation.astype(np.float32), scale, translation.astype(np.float32)
+
+
+def rotation_of(matrix: NDArray[np.floating]) -> Floats:
+    """(3,) yaw, pitch, roll in degrees, signs as Motion.rotation, of MediaPipe's (4, 4) face matrix."""
+    turn = np.asarray(matrix, np.float64)[:3, :3]
+    turn = turn / np.cbrt(np.linalg.det(turn))  # the matrix carries a scale
+    flip = np.array((1.0, -1.0, -1.0))
+    return euler_angles(flip[:, None] * turn * flip)

@@ -59,7 +59,7 @@ CHIN_COLUMNS = (
 WIDEST_EYE = 1.2  # openness
 YAW_LIMIT, PITCH_LIMIT = 36.0, 27.0  # degrees away from a photo that faces the camera, approached softly
 LEAST_YAW = 9.0  # degrees that a half-turned portrait may still turn back
-UNTRIMMED = np.zeros(2, np.float32)
+UNTRIMMED = np.zeros(5, np.float32)
 SHIFT_LIMIT = 0.55  # outer eye distances
 
 
@@ -104,7 +104,9 @@ class Retargeter:
         self._neutral_reading: _Reading | None = None
 
     def __call__(self, motion: Motion, trim: Floats = UNTRIMMED) -> RigPose:
-        """The portrait's pose for a motion; trim (2,) adds to it along jawOpen and smile."""
+        """The portrait's pose for a motion; trim (5,) adds to it: amounts of jawOpen and smile, and degrees
+        of yaw, pitch and roll.
+        """
         now = self._read(motion)
         rest = self._rest_of(motion)
         offsets = now.shape[:SURFACE] - rest.shape[:SURFACE]
@@ -119,7 +121,7 @@ class Retargeter:
         gaze = self._gaze(now, rest, min(1.0, (left + right) / 2))
         return RigPose(
             offsets=offsets,
-            turn=self._limited(relative),
+            turn=rotation_matrix(*(float(angle) for angle in trim[2:])) @ self._limited(relative),
             shift=(SHIFT_LIMIT * np.tanh(shift / SHIFT_LIMIT)).astype(np.float32),
             zoom=float(np.clip(now.scale / rest.scale, 0.75, 1.35)),
             openness=(right, left),
@@ -144,12 +146,18 @@ class Retargeter:
             jaw_shift=float(offsets[152, 0]),
         )
 
-    def trim_for(self, motion: Motion, scores: NDArray[np.floating]) -> Floats:
-        """(2,) what to add to the trim of a motion whose picture was read as `scores` (52,)."""
-        if self._response is None:
-            return UNTRIMMED
-        read = np.array(jaw_and_smile(scores), np.float32)
-        return corrections_seen(read, _wanted(motion, self._response), self._response)
+    def trim_for(self, motion: Motion, scores: NDArray[np.floating], turned: NDArray[np.floating]) -> Floats:
+        """(5,) what to add to the trim of a motion whose picture was read as `scores` (52,), with the head
+        `turned` (3,) degrees away from where the portrait at rest is read.
+        """
+        trim = UNTRIMMED.copy()
+        if self._response is not None:
+            read = np.array(jaw_and_smile(scores), np.float32)
+            trim[:2] = corrections_seen(read, _wanted(motion, self._response), self._response)
+        if motion.neutral is not None:
+            yaw, pitch, roll = (float(angle) for angle in motion.rotation - motion.neutral.rotation)
+            trim[2:] = np.array(self._limited_angles(yaw, pitch, roll)) - turned
+        return trim
 
     def _read(self, motion: Motion) -> _Reading:
         shape, rotation, scale, translation = self._model.unpose(motion.landmarks)
@@ -188,11 +196,13 @@ class Retargeter:
         """The turn (3, 3), bent softly towards what the photo can show: least where it would uncover a side
         that the photo's own turn hides.
         """
-        yaw, pitch, roll = (float(angle) for angle in euler_angles(relative))
+        return rotation_matrix(*self._limited_angles(*(float(angle) for angle in euler_angles(relative))))
+
+    def _limited_angles(self, yaw: float, pitch: float, roll: float) -> tuple[float, float, float]:
         own_yaw = float(euler_angles(self._rotation)[0])
         hidden = abs(own_yaw) if yaw * own_yaw < 0 else 0.6 * abs(own_yaw)
         limit = max(YAW_LIMIT - hidden, LEAST_YAW)
-        return rotation_matrix(_softly(yaw, limit), _softly(pitch, PITCH_LIMIT), roll)
+        return _softly(yaw, limit), _softly(pitch, PITCH_LIMIT), roll
 
     def _lids(self, offsets: Floats, right: float, left: float) -> Floats:
         offsets = offsets.copy()

@@ -18,11 +18,10 @@ import mediapipe as mp
 import numpy as np
 from mediapipe.tasks.python import vision
 from mediapipe.tasks.python.core.base_options import BaseOptions
-from numpy.typing import NDArray
 
 from face.errors import ModelUnavailable
 from face.motion import BLENDSHAPES, LANDMARKS, Floats
-from face.pose import euler_angles
+from face.pose import rotation_of
 from realtime.frame import Image
 from realtime.models import LANDMARKER, check_model, landmarker_model
 
@@ -108,14 +107,6 @@ class FaceLandmarker:
             Face(_pixels(points, width, height), rotation_of(matrix), _scores(categories))
             for points, categories, matrix in found
         ]
-
-
-def rotation_of(matrix: NDArray[np.floating]) -> Floats:
-    """(3,) yaw, pitch, roll in degrees, signs as Motion.rotation, of the landmarker's (4, 4) matrix."""
-    turn = np.asarray(matrix, np.float64)[:3, :3]
-    turn = turn / np.cbrt(np.linalg.det(turn))  # the matrix carries a scale
-    flip = np.array((1.0, -1.0, -1.0))
-    return euler_angles(flip[:, None] * turn * flip)
 
 
 def _pixels(points: list[Any], width: int, height: int) -> Floats:

@@ -18,7 +18,7 @@ from face.errors import BadPortrait
 from face.face_model import face_model
 from face.matte import refine_matte
 from face.photo import read_photo
-from face.pose import euler_angles
+from face.pose import euler_angles, rotation_of
 from realtime.frame import Image
 from realtime.models import landmarker_model, segmenter_model
 
@@ -70,15 +70,23 @@ class FaceReader:
 
     def __init__(self) -> None:
         options = vision.FaceLandmarkerOptions(
-            base_options=BaseOptions(model_asset_path=str(landmarker_model())), output_face_blendshapes=True
+            base_options=BaseOptions(model_asset_path=str(landmarker_model())),
+            output_face_blendshapes=True,
+            output_facial_transformation_matrixes=True,
         )
         self._landmarker = vision.FaceLandmarker.create_from_options(options)
 
     def __call__(self, image: Image) -> NDArray[np.float32] | None:
+        both = self.with_rotation(image)
+        return None if both is None else both[0]
+
+    def with_rotation(self, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """The scores, and yaw, pitch, roll (3,) in degrees."""
         found = self._landmarker.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=image))
         if not found.face_blendshapes:
             return None
-        return np.array([c.score for c in found.face_blendshapes[0]], np.float32)
+        scores = np.array([c.score for c in found.face_blendshapes[0]], np.float32)
+        return scores, rotation_of(np.asarray(found.facial_transformation_matrixes[0]))
 
     def __enter__(self) -> Self:
         return self

@@ -25,8 +25,10 @@ from realtime.reference import Rest
 
 DEFAULT_LONGEST_PX = 512
 REFINE_ROUNDS = 2
-REFINE_STEP = np.array([0.3, 0.8], np.float32)  # of jaw and smile: share of what a reading says is missing
-LARGEST_TRIM = 0.7
+# Share made of what a reading says is missing, and its largest sum: jaw, smile, then degrees of yaw, pitch,
+# roll.
+REFINE_STEP = np.array([0.3, 0.8, 0.6, 0.6, 0.6], np.float32)
+LARGEST_TRIM = np.array([0.7, 0.7, 8.0, 8.0, 8.0], np.float32)
 
 
 class MeshPuppet:
@@ -77,14 +79,17 @@ class MeshPuppet:
 
         Costs two or three times the drawing; `on_frame` is called once a frame and round.
         """
-        trims = np.zeros((len(motions), 2), np.float32)
+        trims = np.zeros((len(motions), len(UNTRIMMED)), np.float32)
         with FaceReader() as reader:
+            still = reader.with_rotation(
+                self._show(self._retarget.probe(np.zeros_like(self._rig.rest[:SURFACE]), 0, 0))
+            )
             for _ in range(rounds):
                 steps = np.zeros_like(trims)
                 for index, motion in enumerate(motions):
-                    scores = reader(self._show(self._retarget(motion, trims[index])))
-                    if scores is not None:
-                        steps[index] = self._retarget.trim_for(motion, scores)
+                    seen = reader.with_rotation(self._show(self._retarget(motion, trims[index])))
+                    if seen is not None and still is not None:
+                        steps[index] = self._retarget.trim_for(motion, seen[0], seen[1] - still[1])
                     if on_frame is not None:
                         on_frame()
                 padded = np.pad(steps, ((1, 1), (0, 0)), mode="edge")
@@ -93,7 +98,7 @@ class MeshPuppet:
         return RefinedPuppet(self, motions, trims.astype(np.float32))
 
     def trimmed(self, motion: Motion, trim: NDArray[np.float32]) -> Image:
-        """As a call, with trim (2,) added along jawOpen and smile."""
+        """As a call, with trim (5,) added, see Retargeter."""
         return self._show(self._retarget(motion, trim))
 
     def _show(self, pose: RigPose) -> Image:

@@ -176,6 +176,25 @@ def test_lips_never_cross_and_lids_meet_whatever_the_driver_does(portrait):
     assert max(pose.openness) < 0.05
 
 
+def test_refined_clip_is_read_nearer_to_its_driver(puppet):
+    smile = {"mouthSmileLeft": 0.4, "mouthSmileRight": 0.4}
+    clip = [dataclasses.replace(motion(turn=(14, 9, 6), scores=smile), captured_s=k / 30) for k in range(3)]
+    wanted = np.array([13.3, 8.7, 6.0])  # degrees: yaw and pitch bend softly towards their limits
+    refined = puppet.refined(clip)
+    with FaceReader() as reader:
+        still = reader.with_rotation(
+            puppet._show(puppet._retarget.probe(np.zeros((468, 3), np.float32), 0, 0))
+        )[1]
+
+        def missed(show):
+            return np.abs(reader.with_rotation(show(clip[1]))[1] - still - wanted).sum()
+
+        assert missed(refined) < max(0.6 * missed(puppet), 1.0)
+    assert refined.size == puppet.size
+    other = dataclasses.replace(clip[0], captured_s=99.0)  # a frame it was not refined for
+    assert (refined(other) == puppet(other)).all()
+
+
 def test_no_face_is_refused():
     with pytest.raises(BadPortrait, match="no face found"):
         open_portrait(np.full((300, 300, 3), 127, np.uint8))
