@@ -34,8 +34,9 @@ class Eyeball:
     """One eye's picture in pieces, in a patch of the photo."""
 
     label: int  # of its triangles (face/rig.py)
-    corners: tuple[int, int]  # landmarks of outer and inner corner
-    origin: Floats  # (2,) the patch's top left in the photo, pixels
+    upper: tuple[int, ...]  # landmarks of the upper lid's margin, corner to corner
+    frame: Floats  # (3, 3) both corners and a point below them, model's frame
+    frame_in_patch: Floats  # (3, 2) where the patch shows them
     white: Floats  # (h, w, 3) without the iris, 0..255
     iris: Floats  # (h, w, 3) colour where iris_alpha > 0
     iris_alpha: Floats  # (h, w)
@@ -56,19 +57,20 @@ class Eyeball:
 def build_eyeballs(image: Bytes, rig: HeadRig) -> list[Eyeball]:
     """Right and left eyeball of the photo (H, W, 3) uint8 RGB the rig was built for."""
     return [
-        _build(image, rig.landmarks, RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_IRIS, RIGHT_EYE),
-        _build(image, rig.landmarks, LEFT_EYE_UPPER, LEFT_EYE_LOWER, LEFT_IRIS, LEFT_EYE),
+        _build(image, rig, RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_IRIS, RIGHT_EYE),
+        _build(image, rig, LEFT_EYE_UPPER, LEFT_EYE_LOWER, LEFT_IRIS, LEFT_EYE),
     ]
 
 
 def _build(
     image: Bytes,
-    landmarks: Floats,
+    rig: HeadRig,
     upper: tuple[int, ...],
     lower: tuple[int, ...],
     iris_ring: tuple[int, ...],
     label: int,
 ) -> Eyeball:
+    landmarks = rig.landmarks
     ring = landmarks[[*upper, *lower[-2:0:-1]], :2]
     width = float(np.linalg.norm(ring[0] - ring[8]))
     low = np.floor(ring.min(0) - PAD * width).astype(int)
@@ -102,10 +104,13 @@ def _build(
 
     iris = _whole_iris(patch, inner * (distance < 1.05 * radius), distance, radius)
     alpha = np.clip((1.08 * radius - distance) / max(1.2, 0.14 * radius) + 0.3, 0, 1).astype(np.float32)
+    corners = rig.face_shape[[upper[0], upper[-1]]]
+    frame = np.stack([corners[0], corners[1], corners.mean(0) + [0, 0.1, 0]]).astype(np.float32)
     return Eyeball(
         label,
-        (upper[0], upper[-1]),
-        low.astype(np.float32),
+        upper,
+        frame,
+        (rig.at_rest(frame)[:, :2] - low).astype(np.float32),
         white,
         iris,
         alpha,

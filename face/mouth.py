@@ -48,7 +48,7 @@ class Mouth:
     cavity: Floats  # (3,) darkest colour
     photo: Floats | None  # (h, w, 4) what the photo shows between its lips, premultiplied
     teeth_only: Floats | None  # (h, w, 4) the same without the rims of the lips
-    photo_origin: Floats  # (2,) its top left in the photo, pixels
+    photo_frame: Floats  # (3, 2) where FRAME around the centre lies in that picture
 
 
 def build_mouth(image: Bytes, rig: HeadRig, white: Floats) -> Mouth:
@@ -60,6 +60,7 @@ def build_mouth(image: Bytes, rig: HeadRig, white: Floats) -> Mouth:
     centre = np.array([(upper[0, 0] + upper[-1, 0]) / 2, edge, upper[5, 2] + BEHIND_LIPS], np.float32)
     photo, origin = _photo_teeth(image, rig, gap)
     teeth_only = None if photo is None else _without_lips(photo)
+    photo_frame = (rig.at_rest(centre + FRAME)[:, :2] - origin).astype(np.float32)
     lips = _lip_colour(image, rig)
     tooth = _tooth_colour(photo, white, _cheek_colour(image, rig))
     resolution = float(np.clip(rig.scale, 60, 600))
@@ -72,7 +73,7 @@ def build_mouth(image: Bytes, rig: HeadRig, white: Floats) -> Mouth:
         _tongue(tongue, resolution),
     )
     cavity = np.array([46, 18, 16], np.float32) * (0.35 + 0.65 * light)
-    return Mouth(upper_picture, lower_picture, resolution, centre, cavity, photo, teeth_only, origin)
+    return Mouth(upper_picture, lower_picture, resolution, centre, cavity, photo, teeth_only, photo_frame)
 
 
 def paint_mouth(
@@ -113,16 +114,15 @@ def paint_mouth(
     if mouth.photo is not None and mouth.teeth_only is not None:
         share = float(np.clip(parted / 0.04, 0, 1))  # the rims belong to the lips as soon as those move away
         shown = mouth.photo * (1 - share) + mouth.teeth_only * share
-        inside = _over(_carry(shown, mouth, rig, skull, size), inside)
+        inside = _over(_carry(shown, mouth, skull, size), inside)
     alpha = cv2.blur(mask, (3, 3), borderType=cv2.BORDER_CONSTANT)[..., None]
     target = out[top:bottom, left:right]
     target[:] = np.clip(target + (inside - target) * alpha + 0.5, 0, 255).astype(np.uint8)
 
 
-def _carry(photo: Floats, mouth: Mouth, rig: HeadRig, skull: Floats, size: tuple[int, int]) -> Floats:
+def _carry(photo: Floats, mouth: Mouth, skull: Floats, size: tuple[int, int]) -> Floats:
     """The photo's own teeth moved as the skull moves, (h, w, 4) in a region of `size` where `skull` holds."""
-    still = rig.place(mouth.centre + FRAME, np.eye(3, dtype=np.float32), np.zeros(2, np.float32), 1.0)[:, :2]
-    affine = cv2.getAffineTransform((still - mouth.photo_origin).astype(np.float32), skull.astype(np.float32))
+    affine = cv2.getAffineTransform(mouth.photo_frame, skull.astype(np.float32))
     return np.asarray(cv2.warpAffine(photo, affine, size), np.float32)
 
 

@@ -74,6 +74,10 @@ class HeadRig:
         ones = np.ones(len(points), np.float32)
         return self._place(points, points, (ones, ones), turn, shift, zoom)
 
+    def at_rest(self, points: Floats) -> Floats:
+        """(N, 3) pixels of points (N, 3) fixed to the skull, as the photo shows them."""
+        return self.place(points, np.eye(3, dtype=np.float32), np.zeros(2, np.float32), 1.0)
+
     def _place(
         self,
         moved: Floats,

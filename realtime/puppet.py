@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from face.errors import WrongUse
 from face.eyes import build_eyeballs, paint_eye, paint_lid
-from face.face_model import LEFT_EYE_UPPER, RIGHT_EYE_UPPER, SURFACE, face_model
+from face.face_model import SURFACE, face_model
 from face.matte import background_plate, drawn_inside, foreground
 from face.motion import Motion
 from face.mouth import build_mouth, paint_mouth
@@ -119,17 +119,11 @@ class MeshPuppet:
         for eyeball in self._eyeballs:
             openness = pose.openness[1 if eyeball.label == LEFT_EYE else 0]
             patch = eyeball.patch(pose.gaze * rig.scale)
-            outer, inner = eyeball.corners
-            corners = rig.face_shape[[outer, inner]]
-            frame = np.stack([corners[0], corners[1], corners.mean(0) + [0, 0.1, 0]]).astype(np.float32)
-            still = rig.place(frame, np.eye(3, dtype=np.float32), np.zeros(2, np.float32), 1.0)[:, :2]
-            moved = rig.place(frame, pose.turn, pose.shift, pose.zoom)[:, :2]
-            affine = cv2.getAffineTransform(
-                (still - eyeball.origin).astype(np.float32), moved.astype(np.float32)
-            )
+            moved = rig.place(eyeball.frame, pose.turn, pose.shift, pose.zoom)[:, :2]
+            affine = cv2.getAffineTransform(eyeball.frame_in_patch, moved.astype(np.float32))
             closing = max(0.0, 1 - openness)
             paint_eye(out, self._labels, eyeball, patch, affine, closing)
-            upper = list(LEFT_EYE_UPPER if eyeball.label == LEFT_EYE else RIGHT_EYE_UPPER)
+            upper = list(eyeball.upper)
             open_margin = rig.place(rig.face_shape[upper], pose.turn, pose.shift, pose.zoom)[:, :2]
             paint_lid(out, eyeball, affine, open_margin, points[upper, :2], closing)
         jaw = np.array([pose.jaw_shift, pose.jaw], np.float32)
