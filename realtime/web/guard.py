@@ -6,11 +6,13 @@ A web page of somebody else, open in the same browser, is the attacker: it can s
 request must carry the secret, and must have been sent by our own page to our own name.
 """
 
+import asyncio
 import hmac
 import ipaddress
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -20,6 +22,7 @@ from face.errors import WrongUse
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PICTURE_PATH = "/picture.mjpg"
 TOKEN_BYTES = 24  # 192 bits: nobody guesses it
+DRAIN_BYTES, DRAIN_S = 65_536, 0.5  # read of a request that is refused, before hanging up
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -183,7 +186,7 @@ class GuardedApp:
         elif scope["type"] == "websocket":
             await _refuse_socket(receive, send)
         else:
-            await _refuse(refusal, _with_safety_headers(send))
+            await _refuse(refusal, receive, _with_safety_headers(send))
 
 
 def _with_safety_headers(send: Send) -> Send:
@@ -199,10 +202,30 @@ def _with_safety_headers(send: Send) -> Send:
     return send_with_headers
 
 
-async def _refuse(refusal: Refusal, send: Send) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+async def _refuse(refusal: Refusal, receive: Receive, send: Send) -> None:
+    """Answer and hang up. A little of what was sent is read first: closing on unread bytes resets the
+    connection, and the answer may be lost with it.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            await _drain(receive)
+    body = f"{refusal.line}\n".encode()
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": f"{refusal.line}\n".encode()})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _drain(receive: Receive) -> None:
+    left = DRAIN_BYTES
+    while left > 0:
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if not message.get("more_body", False):
+            return
 
 
 async def _refuse_socket(receive: Receive, send: Send) -> None:
