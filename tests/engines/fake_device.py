@@ -85,6 +85,7 @@ class FakeDevice:
         self._skip_wait, self._fails_at = skip_wait, fails_at
         self._failed = False
         self._host: Clock = {}
+        self._host_ms = 0.0  # the latest moment the host knows of
         self._tape: list[Order] | None = None  # of the capture under way
         self._address = 4096
         self._thread: int | None = None
@@ -167,14 +168,14 @@ class FakeDevice:
         self._accessed(stream, order.reads, order.writes)
         self.log.append(order.name)
         self.operations += 1
-        number = self.operations
+        number, given_ms = self.operations, self._host_ms
 
         def work() -> None:
             if number == self._fails_at:
                 self._failed = True
                 raise DeviceError("an illegal memory access was encountered")
             order.act()
-            stream.now_ms += order.cost_ms
+            stream.now_ms = max(stream.now_ms, given_ms) + order.cost_ms
 
         stream.work.append(work)
 
@@ -198,10 +199,10 @@ class FakeDevice:
         if self._tape is not None:
             raise Misuse("an event was recorded inside a capture")
         event.clock, event.stream, event.position = dict(stream.clock), stream, len(stream.work)
-        event.at_ms = None
+        event.at_ms, given_ms = None, self._host_ms
 
         def fire() -> None:
-            event.at_ms = stream.now_ms
+            event.at_ms = stream.now_ms = max(stream.now_ms, given_ms)
 
         stream.work.append(fire)
         event.position = len(stream.work)
@@ -231,6 +232,7 @@ class FakeDevice:
             raise Misuse("the host waited for an event that was never recorded")
         self._run(event.stream, event.position)
         merge(self._host, event.clock)
+        self._host_ms = max(self._host_ms, event.at_ms or 0.0)
 
     def elapsed_ms(self, start: FakeEvent, end: FakeEvent) -> float:
         self._alive()
