@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A picture as virtual cameras take it, NV12 or I420, made where it was drawn. Knows no camera.
 
-BT.601, limited range (luma 16 to 235, chroma 16 to 240), as pyvirtualcam's own conversion by libyuv makes and as
+BT.601, limited range (luma 16 to 235, chroma 16 to 240), as pyvirtualcam's own conversion by libyuv makes and
 readers of a webcam assume; chroma is the mean of 2 x 2 pixels. Half the bytes of RGB leave the device.
 """
 
