@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Portrait to W+: a face-recognition backbone under one of four heads. Knows no checkpoint.
+"""Portrait to W+: one of two backbones under one of four heads. Knows no checkpoint.
 
 Heads and who uses them:
     pyramid   three feature levels, a small convolution stack a row (pSp; progressive: encoder4editing)
     last      the same stacks, all on the last level (ReStyle)
     flat      one linear layer from a 7x7 pooled last level to all rows (pSp into W+)
     mean      one linear layer from the mean of the last level, the same for all rows (pSp into W)
+
+Backbones: ir_se, of face recognition with squeeze-and-excite (all of the above), and resnet34 (ReStyle's of
+other things than faces). Both have four stages, the last three of which are 64, 32 and 16 pixels wide.
 """
 
 import math
@@ -20,6 +23,7 @@ from engines.base import TensorSpec
 INPUT_SIZE = 256  # pixels, both sides
 COARSE_ROWS, MIDDLE_ROWS = 3, 7  # rows before these read the last and the middle pyramid level
 HEADS = ("pyramid", "last", "flat", "mean")
+BACKBONES = ("ir_se", "resnet34")
 FLAT_POOL = 7
 
 
@@ -34,10 +38,13 @@ class EncoderConfig:
     style_dim: int = 512
     reduction: int = 16  # of the squeeze-and-excite bottleneck
     mean_rows: int = 1  # rows of latent_avg: 1, or num_styles where each layer has its own
+    backbone: str = "ir_se"
 
     def __post_init__(self) -> None:
         if self.head not in HEADS:
             raise ValueError(f"head is {self.head!r}, expected one of {HEADS}")
+        if self.backbone not in BACKBONES:
+            raise ValueError(f"backbone is {self.backbone!r}, expected one of {BACKBONES}")
         if len(self.widths) != 4 or len(self.depths) != 4:
             raise ValueError(f"{len(self.widths)} widths and {len(self.depths)} depths, expected 4 stages")
 
@@ -80,6 +87,26 @@ class ResidualUnit(nn.Module):
         else:
             shortcut = x[:, :, :: self.stride, :: self.stride] if self.stride > 1 else x
         return self.res_layer(x) + shortcut
+
+
+class PlainUnit(nn.Module):
+    """3x3 with the stride, batch norm, ReLU, 3x3, batch norm; plus a shortcut, then ReLU (ResNet-34)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        if inputs != outputs or stride > 1:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = self.downsample(x) if hasattr(self, "downsample") else x
+        y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
+        return functional.relu(y + shortcut)
 
 
 class EqualDense(nn.Module):
@@ -135,24 +162,39 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        stem = config.widths[0]
-        self.input_layer = nn.Sequential(
-            nn.Conv2d(config.input_channels, stem, 3, padding=1, bias=False),
-            nn.BatchNorm2d(stem),
-            nn.PReLU(stem),
-        )
-        self.body = nn.ModuleList()
-        self.taps: list[int] = []  # the last unit of each stage
-        width = stem
-        for outputs, depth in zip(config.widths, config.depths, strict=True):
-            for index in range(depth):
-                self.body.append(ResidualUnit(width, outputs, 1 if index else 2, config.reduction))
-                width = outputs
-            self.taps.append(len(self.body) - 1)
+        self._build_backbone()
         self._build_head()
         self.register_buffer("latent_avg", torch.zeros(config.mean_rows, config.style_dim))
         self.inputs = (TensorSpec("image", ("n", config.input_channels, INPUT_SIZE, INPUT_SIZE)),)
         self.outputs = (TensorSpec("w", ("n", config.num_styles, config.style_dim)),)
+
+    def _build_backbone(self) -> None:
+        config = self.config
+        width = config.widths[0]
+        plain = config.backbone == "resnet34"
+        if plain:
+            self.conv1 = nn.Conv2d(config.input_channels, width, 7, stride=2, padding=3, bias=False)
+            self.bn1 = nn.BatchNorm2d(width)
+            self.relu = nn.PReLU(width)
+        else:
+            self.input_layer = nn.Sequential(
+                nn.Conv2d(config.input_channels, width, 3, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.PReLU(width),
+            )
+        self.body = nn.ModuleList()
+        self.taps: list[int] = []  # the last unit of each stage
+        for stage, (outputs, depth) in enumerate(zip(config.widths, config.depths, strict=True)):
+            for index in range(depth):
+                # The plain stem halves the picture, so its first stage does not.
+                stride = 1 if index or (plain and stage == 0) else 2
+                self.body.append(
+                    PlainUnit(width, outputs, stride)
+                    if plain
+                    else ResidualUnit(width, outputs, stride, config.reduction)
+                )
+                width = outputs
+            self.taps.append(len(self.body) - 1)
 
     def _build_head(self) -> None:
         config = self.config
@@ -176,24 +218,31 @@ class Encoder(nn.Module):
             self.linear = EqualDense(last, style)
 
     def forward(self, image: Tensor) -> Tensor:
+        return self.offsets(image) + self.latent_avg
+
+    def offsets(self, image: Tensor) -> Tensor:
+        """What is added to `latent_avg`, or to the last estimate of w where the encoder runs in a loop."""
         levels = self._levels(image)
         if self.config.head == "flat":
             w = self.linear(self.output_layer_2(levels[-1]))
-            return torch.unflatten(w, 1, (self.config.num_styles, self.config.style_dim)) + self.latent_avg
+            return torch.unflatten(w, 1, (self.config.num_styles, self.config.style_dim))
         if self.config.head == "mean":
             w = self.linear(levels[-1].mean(dim=(2, 3)))
-            return w[:, None, :].expand(-1, self.config.num_styles, -1) + self.latent_avg
+            return w[:, None, :].expand(-1, self.config.num_styles, -1)
         maps = (
             self._pyramid(levels) if self.config.head == "pyramid" else [levels[-1]] * self.config.num_styles
         )
         rows = [style(features) for style, features in zip(self.styles, maps, strict=True)]
         if self.config.progressive:
             rows = [rows[0], *(rows[0] + row for row in rows[1:])]
-        return torch.stack(rows, dim=1) + self.latent_avg
+        return torch.stack(rows, dim=1)
 
     def _levels(self, image: Tensor) -> list[Tensor]:
         """Features after the second, third and fourth stage: 64, 32 and 16 pixels wide."""
-        x = self.input_layer(image)
+        if self.config.backbone == "resnet34":
+            x = self.relu(self.bn1(self.conv1(image)))
+        else:
+            x = self.input_layer(image)
         levels = []
         for index, unit in enumerate(self.body):
             x = unit(x)

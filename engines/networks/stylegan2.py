@@ -6,6 +6,7 @@ stored constant, so that a latent gives one image.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -181,16 +182,28 @@ class Synthesis(nn.Module):
         size = config.resolution
         self.outputs = (TensorSpec("image", ("n", config.image_channels, size, size)),)
 
+    @property
+    def rows(self) -> list[int]:
+        """The row of w that each modulated layer reads, in their order: convolutions, then ToImage, by block.
+
+        A block's ToImage reads the row that the next block's first convolution reads too.
+        """
+        later = [2 * index + row for index in range(len(self.sizes) - 1) for row in (1, 2, 3)]
+        return [0, 1, *later]  # 2k - 5 and on for the block of 2^k pixels
+
     def forward(self, w: Tensor) -> Tensor:
-        """Rows of w: a block's ToImage reads the row that the next block's first convolution reads too."""
+        return self.render([w[:, row] for row in self.rows])
+
+    def render(self, latents: Sequence[Tensor]) -> Tensor:
+        """The image by what each modulated layer reads, one latent (N, w_dim) a layer."""
         first = self.blocks["b4"]
-        x = first.conv1(first.const[None], w[:, 0])  # (1, C, 4, 4) becomes (N, C, 4, 4) at the style
-        image = first.torgb(x, w[:, 1])
+        x = first.conv1(first.const[None], latents[0])  # (1, C, 4, 4) becomes (N, C, 4, 4) at the style
+        image = first.torgb(x, latents[1])
         for index, size in enumerate(self.sizes[1:]):
             block = self.blocks[f"b{size}"]
-            row = 2 * index + 1  # 2k - 5 for the block of 2^k pixels
+            layer = 3 * index + 2
             x = x.to(torch.float16 if size > max(self.half_above, 4) else torch.float32)
-            x = block.conv0(x, w[:, row], self.fir)
-            x = block.conv1(x, w[:, row + 1])
-            image = upsample_image(image, self.fir) + block.torgb(x, w[:, row + 2])
+            x = block.conv0(x, latents[layer], self.fir)
+            x = block.conv1(x, latents[layer + 1])
+            image = upsample_image(image, self.fir) + block.torgb(x, latents[layer + 2])
         return image
