@@ -12,17 +12,32 @@ from safetensors.torch import save_file
 
 from engines.networks.directions import Directions, DirectionsConfig
 from engines.networks.encoder import Encoder, EncoderConfig
+from engines.networks.mobile_stylegan import (
+    MobileHead,
+    MobileHeadConfig,
+    MobileSynthesis,
+    MobileSynthesisConfig,
+)
 from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig
 from face.errors import ModelUnavailable
 
 FORMAT = "facepuppet-1"
-Network = Mapping | Synthesis | Encoder | Directions
-Config = MappingConfig | SynthesisConfig | EncoderConfig | DirectionsConfig
+Network = Mapping | Synthesis | Encoder | Directions | MobileSynthesis | MobileHead
+Config = (
+    MappingConfig
+    | SynthesisConfig
+    | EncoderConfig
+    | DirectionsConfig
+    | MobileSynthesisConfig
+    | MobileHeadConfig
+)
 KINDS: dict[str, tuple[type, type]] = {
     "stylegan2-mapping": (MappingConfig, Mapping),
     "stylegan2-synthesis": (SynthesisConfig, Synthesis),
     "style-encoder": (EncoderConfig, Encoder),
     "directions": (DirectionsConfig, Directions),
+    "mobile-synthesis": (MobileSynthesisConfig, MobileSynthesis),
+    "mobile-head": (MobileHeadConfig, MobileHead),
 }
 
 
@@ -31,10 +46,17 @@ def kind_of(network: Network) -> str:
     return next(kind for kind, (_, cls) in KINDS.items() if isinstance(network, cls))
 
 
-def save_network(network: Network, path: Path, *, notes: dict[str, str] | None = None) -> None:
-    """Write kind, config and tensors; `notes` (licence, provenance) travel in the header."""
+def save_network(
+    network: Network, path: Path, *, notes: dict[str, str] | None = None, half: bool = False
+) -> None:
+    """Write kind, config and tensors; `notes` (licence, provenance) travel in the header.
+
+    half: store float16, half the bytes; it is read as float32 again.
+    """
     header = {"format": FORMAT, "kind": kind_of(network), "config": json.dumps(asdict(network.config))}
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in network.state_dict().items()}
+    if half:
+        tensors = {name: t.half() if t.dtype == torch.float32 else t for name, t in tensors.items()}
     save_file(tensors, path, {**(notes or {}), **header})
     path.chmod(0o644)  # as any new file; safetensors makes it private
 
@@ -44,7 +66,7 @@ def load_network(path: Path) -> Network:
     try:
         with safe_open(path, framework="pt") as file:
             header: dict[str, str] = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: _widened(file.get_tensor(name)) for name in file.keys()}
     except (SafetensorError, OSError) as error:
         raise ModelUnavailable(
             f"{path.name} is no readable safetensors file ({error}); export the model again"
@@ -79,6 +101,10 @@ def build_network(config: Config, tensors: dict[str, torch.Tensor]) -> Network:
             raise ValueError(f"{name} is {found}, expected {wanted}")
     network.load_state_dict(tensors, strict=True, assign=True)
     return network
+
+
+def _widened(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if tensor.dtype == torch.float16 else tensor
 
 
 def _config(config_class: type, text: str) -> Any:

