@@ -267,6 +267,10 @@ def _bilinear(call: Call) -> str:
     return call.add("Resize", call.value(0), "", scale, mode="linear", coordinate_transformation_mode=mode)
 
 
+def _pixel_shuffle(call: Call) -> str:
+    return call.add("DepthToSpace", call.value(0), blocksize=int(call.args[1]), mode="CRD")
+
+
 def _cast(call: Call) -> str:
     return call.add("Cast", call.value(0), to=ONNX_DTYPES[call.result.dtype])
 
@@ -297,6 +301,7 @@ TRANSLATIONS: dict[str, Callable[[Call], str]] = {
     "native_batch_norm": _batch_norm,
     "_native_batch_norm_legit_no_training": _batch_norm,
     "upsample_bilinear2d": _bilinear,
+    "pixel_shuffle": _pixel_shuffle,
     "t": _transpose,
     "transpose": _transpose,
     "permute": lambda call: call.add("Transpose", call.value(0), perm=list(call.args[1])),
