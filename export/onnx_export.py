@@ -8,13 +8,15 @@ The graphs and their contract (N is free):
     encoder.onnx     image (N, 3, 256, 256) in [-1, 1]      w (N, num_ws, w_dim)
     directions.onnx  delta (N, d)                           shift (N, rows, w_dim)
 
-Everything is float32. A conditional mapping network has a third input, label (N, label_dim).
+Everything is float32. A conditional mapping network has a third input, label (N, label_dim). The live graphs
+of a method (static batch 1, uint8 out) are those of export/live_graph.py.
 """
 
 from pathlib import Path
 
 import onnx
 
+from engines.networks.live import Live
 from engines.networks.store import Network, kind_of
 from export.tape import record
 
@@ -23,9 +25,9 @@ ONE_FILE_BYTES = (
 )
 
 
-def save_graph(network: Network, path: Path, *, notes: dict[str, str] | None = None) -> None:
+def save_graph(network: Network | Live, path: Path, *, notes: dict[str, str] | None = None) -> None:
     """Write the graph of one network; `notes` (licence, provenance) travel in its metadata."""
-    kind = kind_of(network)
+    kind = network.kind if isinstance(network, Live) else kind_of(network)
     model = record(network.eval(), network.inputs, network.outputs, title=kind)
     onnx.helper.set_model_props(model, {"kind": kind, **(notes or {})})
     size = sum(len(constant.raw_data) for constant in model.graph.initializer)

@@ -55,6 +55,14 @@ class Graph:
             self.constants[key] = numpy_helper.from_array(raw, f"constant_{len(self.constants)}")
         return str(self.constants[key].name)
 
+    def publish(self, value: str, name: str) -> None:
+        """Make a value an output. Its own node writes it, as TensorRT has no uint8 but outputs."""
+        maker = next((node for node in self.nodes if value in node.output), None)
+        if maker is None or any(value in node.input for node in self.nodes):
+            self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
+        else:
+            maker.output[0] = name
+
     def shape(self, sizes: Sequence[int]) -> str:
         return self.constant(np.array(sizes, np.int64))
 
@@ -188,6 +196,21 @@ def _convolution(call: Call) -> str:
     return call.add("Conv", *inputs, **attributes)
 
 
+def _max_pool(call: Call) -> str:
+    kernel, stride, padding, dilation = (
+        list(call.arg(index, default)) for index, default in ((1, ()), (2, ()), (3, (0, 0)), (4, (1, 1)))
+    )
+    if call.arg(5, False):
+        raise TypeError("max_pool2d with ceil_mode has no translation to ONNX; pad before")
+    attributes = {
+        "kernel_shape": kernel,
+        "strides": stride or kernel,
+        "pads": padding * 2,
+        "dilations": dilation,
+    }
+    return call.add("MaxPool", call.value(0), **attributes)
+
+
 def _addmm(call: Call) -> str:
     return call.add("Gemm", call.value(1), call.value(2), call.value(0))
 
@@ -288,6 +311,7 @@ TRANSLATIONS: dict[str, Callable[[Call], str]] = {
     "sigmoid": _unary("Sigmoid"),
     "tanh": _unary("Tanh"),
     "floor": _unary("Floor"),
+    "sin": _unary("Sin"),
     "sqrt": _unary("Sqrt"),
     "rsqrt": lambda call: call.add("Reciprocal", call.add("Sqrt", call.value(0))),
     "pow": _power,
@@ -298,6 +322,7 @@ TRANSLATIONS: dict[str, Callable[[Call], str]] = {
     "leaky_relu": lambda call: call.add("LeakyRelu", call.value(0), alpha=float(call.arg(1, 0.01))),
     "_prelu_kernel": lambda call: call.add("PRelu", call.value(0), call.value(1)),
     "convolution": _convolution,
+    "max_pool2d_with_indices": _max_pool,
     "native_batch_norm": _batch_norm,
     "_native_batch_norm_legit_no_training": _batch_norm,
     "upsample_bilinear2d": _bilinear,
@@ -337,7 +362,7 @@ def record(
     for spec, result in zip(outputs, results, strict=True):
         if not isinstance(result, Symbol):
             raise TypeError(f"output {spec.name} does not depend on the inputs")
-        graph.nodes.append(helper.make_node("Identity", [result.value], [spec.name], name=spec.name))
+        graph.publish(result.value, spec.name)
     body = helper.make_graph(
         graph.nodes,
         title,

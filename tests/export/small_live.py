@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""A small live network with every term random, whose pictures are neither black nor white."""
+
+import torch
+
+from engines.networks.directions import Directions, DirectionsConfig
+from engines.networks.live import ShiftLive
+from engines.networks.stylegan2 import Synthesis, SynthesisConfig
+from export.live_graph import directions_live
+
+ROWS, PARAMETERS, W_DIM = 3, 5, 32
+CHANNELS = (32, 32, 24, 16)  # 32 px: two blocks in half precision
+
+
+def small_synthesis(*, clamp: float | None = 256.0, channels: tuple[int, ...] = CHANNELS) -> Synthesis:
+    torch.manual_seed(7)
+    config = SynthesisConfig(
+        resolution=2 << len(channels), channels=channels, w_dim=W_DIM, conv_clamp=clamp
+    )  # 4, 8, ... px
+    synthesis = Synthesis(config)
+    with torch.no_grad():
+        for parameter in synthesis.parameters():
+            if parameter.ndim < 2:  # noise strengths and biases, nought or one when fresh
+                parameter.add_(0.2 * torch.randn_like(parameter))
+        for block in synthesis.blocks.values():
+            block.torgb.weight.mul_(0.15)
+    return synthesis.eval().requires_grad_(False)
+
+
+def small_directions() -> Directions:
+    torch.manual_seed(8)
+    directions = Directions(DirectionsConfig(PARAMETERS, ROWS, W_DIM))
+    with torch.no_grad():
+        directions.linear.bias.normal_()
+    return directions.eval().requires_grad_(False)
+
+
+def small_centre() -> torch.Tensor:
+    torch.manual_seed(9)
+    return torch.randn(W_DIM)
+
+
+def small_live(*, psi: float = 0.7, limit: float | None = 6.0, clamp: float | None = 256.0) -> ShiftLive:
+    return directions_live(
+        small_synthesis(clamp=clamp), small_directions(), psi=psi, centre=small_centre(), limit=limit
+    )
