@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import cast
 from xml.etree import ElementTree
 
 import numpy as np
@@ -78,10 +77,9 @@ class Graph:
 
     def only(self, shape: tuple[int, ...]) -> Matrix:
         """The one constant of that shape, for a batch of one."""
-        (found,) = (
-            v for node in self.nodes.values() if (v := node.value) is not None and v.shape == (1, *shape)
-        )
-        return found[0]
+        values = [node.value for node in self.nodes.values() if node.value is not None]
+        (found,) = (value for value in values if value.shape == (1, *shape))
+        return found.reshape(shape)
 
     def inputs(self, node: Node) -> list[Node]:
         return [self.nodes[name] for name in node.inputs]
