@@ -2,27 +2,64 @@
 """Our own weight files: kind, config and tensors of a network in one file. Knows no foreign format."""
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_type_hints
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from engines.networks.deca import Deca, DecaConfig
 from engines.networks.directions import Directions, DirectionsConfig
 from engines.networks.encoder import Encoder, EncoderConfig
+from engines.networks.landmark_mapping import LandmarkMapping, LandmarkMappingConfig
 from engines.networks.mobile_stylegan import (
     MobileHead,
     MobileHeadConfig,
     MobileSynthesis,
     MobileSynthesisConfig,
 )
+from engines.networks.motion_mapping import (
+    IdentityHalf,
+    IdentityHalfConfig,
+    MotionHalf,
+    MotionHalfConfig,
+    MotionMapping,
+    MotionMappingConfig,
+)
+from engines.networks.restyle import Restyle, RestyleConfig
 from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig
+from engines.networks.stylemask import StyleMask, StyleMaskConfig
+from engines.networks.stylespace import (
+    StyleOffsets,
+    StyleOffsetsConfig,
+    Styles,
+    StylesConfig,
+    StyleSynthesis,
+    StyleSynthesisConfig,
+)
 from face.errors import ModelUnavailable
 
 FORMAT = "facepuppet-1"
-Network = Mapping | Synthesis | Encoder | Directions | MobileSynthesis | MobileHead
+Network = (
+    Mapping
+    | Synthesis
+    | Encoder
+    | Directions
+    | MobileSynthesis
+    | MobileHead
+    | Restyle
+    | MotionMapping
+    | IdentityHalf
+    | MotionHalf
+    | LandmarkMapping
+    | StyleMask
+    | Styles
+    | StyleSynthesis
+    | StyleOffsets
+    | Deca
+)
 Config = (
     MappingConfig
     | SynthesisConfig
@@ -30,6 +67,16 @@ Config = (
     | DirectionsConfig
     | MobileSynthesisConfig
     | MobileHeadConfig
+    | RestyleConfig
+    | MotionMappingConfig
+    | IdentityHalfConfig
+    | MotionHalfConfig
+    | LandmarkMappingConfig
+    | StyleMaskConfig
+    | StylesConfig
+    | StyleSynthesisConfig
+    | StyleOffsetsConfig
+    | DecaConfig
 )
 KINDS: dict[str, tuple[type, type]] = {
     "stylegan2-mapping": (MappingConfig, Mapping),
@@ -38,6 +85,16 @@ KINDS: dict[str, tuple[type, type]] = {
     "directions": (DirectionsConfig, Directions),
     "mobile-synthesis": (MobileSynthesisConfig, MobileSynthesis),
     "mobile-head": (MobileHeadConfig, MobileHead),
+    "restyle-encoder": (RestyleConfig, Restyle),
+    "motion-mapping": (MotionMappingConfig, MotionMapping),
+    "motion-identity-half": (IdentityHalfConfig, IdentityHalf),
+    "motion-half": (MotionHalfConfig, MotionHalf),
+    "landmark-mapping": (LandmarkMappingConfig, LandmarkMapping),
+    "style-mask": (StyleMaskConfig, StyleMask),
+    "styles": (StylesConfig, Styles),
+    "style-synthesis": (StyleSynthesisConfig, StyleSynthesis),
+    "style-offsets": (StyleOffsetsConfig, StyleOffsets),
+    "deca": (DecaConfig, Deca),
 }
 
 
@@ -76,7 +133,7 @@ def load_network(path: Path) -> Network:
         raise ModelUnavailable(f"{path.name} holds {found}, expected {FORMAT} with one of {', '.join(KINDS)}")
     try:
         config_class = KINDS[header["kind"]][0]
-        return build_network(_config(config_class, header["config"]), tensors)
+        return build_network(_config(config_class, json.loads(header["config"])), tensors)
     except (TypeError, ValueError, KeyError) as error:
         raise ModelUnavailable(
             f"{path.name} holds not what its header says ({error}); export it again"
@@ -107,9 +164,15 @@ def _widened(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.float() if tensor.dtype == torch.float16 else tensor
 
 
-def _config(config_class: type, text: str) -> Any:
-    values = json.loads(text)
-    known = {field.name for field in fields(config_class)}
-    if set(values) != known:
-        raise ValueError(f"config keys {sorted(set(values) ^ known)} are missing or unknown")
-    return config_class(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+def _config(config_class: type, values: dict[str, Any]) -> Any:
+    """A config of what was stored of it, where tuples are lists, and configs in it dictionaries."""
+    kinds = get_type_hints(config_class)
+    if set(values) != set(kinds):
+        raise ValueError(f"config keys {sorted(set(values) ^ set(kinds))} are missing or unknown")
+    return config_class(**{key: _restored(kinds[key], value) for key, value in values.items()})
+
+
+def _restored(kind: Any, value: Any) -> Any:
+    if isinstance(value, dict) and is_dataclass(kind):
+        return _config(cast("type", kind), value)
+    return tuple(value) if isinstance(value, list) else value

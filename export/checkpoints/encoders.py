@@ -5,10 +5,10 @@ Knows their common layout: an encoder and a rosinality decoder in one state dict
 """
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
-from engines.networks.encoder import EncoderConfig
-from engines.networks.store import Network
+from engines.networks.encoder import Encoder, EncoderConfig
 from export.checkpoints.imported import Arrays, Imported, Tensors, built, one_value
 from export.checkpoints.rosinality import generator_and_mapping, rows_of
 from export.checkpoints.tensors import as_array, as_dict
@@ -19,6 +19,7 @@ ORIGIN_BARE = "stelabou-e4e"
 LICENCE = "that of the weights' training (code MIT; FFHQ generators of NVIDIA: research and evaluation only)"
 LICENCE_BARE = "none stated by the authors: all rights reserved"
 STAGES = 4
+STEMS = {"ir_se": "input_layer.0.weight", "resnet34": "conv1.weight"}  # the first convolution by backbone
 # encoder_type of the options: head, progressive. With equal keys only this tells pSp from e4e.
 TYPES = {
     "GradualStyleEncoder": ("pyramid", False),
@@ -29,32 +30,36 @@ TYPES = {
 }
 
 
-def _parts(root: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Encoder and decoder of a checkpoint's state dict, prefixes off; None for anything else."""
+def state_of(root: Any) -> dict[str, Any] | None:
+    """The state dict of a checkpoint that holds an encoder; None for anything else."""
     state = root.get("state_dict") if isinstance(root, dict) else None
-    if not isinstance(state, dict) or "encoder.input_layer.0.weight" not in state:
-        return None
-    parts: dict[str, dict[str, Any]] = {"encoder": {}, "decoder": {}}
+    stems = [f"encoder.{stem}" for stem in STEMS.values()]
+    return state if isinstance(state, dict) and any(stem in state for stem in stems) else None
+
+
+def parts_of(state: dict[str, Any], names: Sequence[str] = ("encoder", "decoder")) -> list[dict[str, Any]]:
+    """What stands under each of the names, prefixes off; nothing may stand anywhere else."""
+    parts: dict[str, dict[str, Any]] = {name: {} for name in names}
     for name, value in state.items():
         part, _, rest = str(name).partition(".")
         if part not in parts:
             raise BadCheckpoint(
-                f"its state dict has {str(name)[:60]!r}, expected names under encoder and decoder"
+                f"its state dict has {str(name)[:60]!r}, expected names under {' and '.join(names)}"
             )
         parts[part][rest] = value
-    return parts["encoder"], parts["decoder"]
+    return [parts[name] for name in names]
 
 
 def matches(root: Any) -> bool:
-    return _parts(root) is not None
+    return state_of(root) is not None
 
 
 def read(root: Any) -> Imported:
     """Encoder, and its decoder as generator and mapping network."""
-    parts = _parts(root)
-    if parts is None:
+    state = state_of(root)
+    if state is None:
         raise ValueError("not a checkpoint of this origin")
-    encoder_state, decoder_state = parts
+    encoder_state, decoder_state = parts_of(state)
     notes: list[str] = []
     options = as_dict(root.get("opts")) or {}
     mean = as_array(root.get("latent_avg"))
@@ -63,7 +68,9 @@ def read(root: Any) -> Imported:
     centre = mean if options.get("start_from_latent_avg", True) else None
     if mean is not None and centre is None:
         notes.append("its options say that the encoder does not start from latent_avg: it is not added")
-    networks["encoder"] = _encoder(encoder_state, options, centre, rows)
+    tensors = Tensors("encoder", encoder_state)
+    head, progressive = _head(tensors, options)
+    networks["encoder"] = encoder_of(tensors, head, progressive=progressive, mean=centre, rows=rows)
     return Imported(ORIGIN, LICENCE, networks, tuple(notes))
 
 
@@ -74,53 +81,75 @@ def matches_bare(root: Any) -> bool:
 
 def read_bare(root: Any) -> Imported:
     """StelaBou's encoder under the key `e`: e4e's network, and no mean latent is added."""
-    encoder = _encoder(root["e"], {"encoder_type": "Encoder4Editing"}, None, None)
+    tensors = Tensors("encoder", root["e"])
+    head, progressive = _head(tensors, {"encoder_type": "Encoder4Editing"})
+    encoder = encoder_of(tensors, head, progressive=progressive, mean=None, rows=None)
     return Imported(ORIGIN_BARE, LICENCE_BARE, {"encoder": encoder})
 
 
-def _encoder(state: dict[str, Any], options: dict[str, Any], mean: Any, rows: int | None) -> Network:
-    tensors = Tensors("encoder", state)
-    head, progressive = _head(tensors, options)
+def encoder_of(
+    tensors: Tensors, head: str, *, progressive: bool, mean: Any, rows: int | None, pictures: int = 1
+) -> Encoder:
+    """The encoder of these tensors around `mean` (None: nothing is added); `rows` is the decoder's number."""
+    backbone, stem = stem_of(tensors)
+    channels = tensors.shape(stem, 4)[1]
+    if channels != 3 * pictures:
+        raise BadCheckpoint(
+            f"its encoder takes {channels} channels, expected {3 * pictures}: "
+            f"{'the one picture of e4e and pSp' if pictures == 1 else 'the two pictures of ReStyle'}"
+        )
     widths, depths = _stages(tensors)
     style_dim = tensors.shape(_style_layer(tensors, head), 2)[0 if head != "flat" else 1]
     num_styles = _rows(tensors, head, style_dim, rows)
     own: Arrays = {n: tensors.take(n, integer=n.endswith("num_batches_tracked")) for n in tensors.named}
     own["latent_avg"] = rows_of([[0.0] * style_dim] if mean is None else mean, style_dim, num_styles)
     squeezes = [f"body.{i}.res_layer.5.fc1.weight" for i in range(sum(depths))]
+    ratios = [_ratio(tensors.shape(name, 4)) for name in squeezes] if backbone == "ir_se" else [1]
     config = EncoderConfig(
         num_styles=num_styles,
         head=head,
         progressive=progressive,
-        input_channels=tensors.shape("input_layer.0.weight", 4)[1],
+        input_channels=channels,
         widths=widths,
         depths=depths,
         style_dim=style_dim,
-        reduction=one_value("encoder", [_ratio(tensors.shape(name, 4)) for name in squeezes]),
+        reduction=one_value("encoder", ratios),
         mean_rows=own["latent_avg"].shape[0],
+        backbone=backbone,
     )
-    return built("encoder", config, own)
+    return cast("Encoder", built("encoder", config, own))
 
 
 def _ratio(shape: tuple[int, ...]) -> int:
     return shape[1] // shape[0]
 
 
-def _head(tensors: Tensors, options: dict[str, Any]) -> tuple[str, bool]:
-    """What the keys show, and what the options say of it."""
+def stem_of(tensors: Tensors) -> tuple[str, str]:
+    """The backbone, and the name of its first convolution."""
+    for backbone, stem in STEMS.items():
+        if stem in tensors:
+            return backbone, stem
+    raise BadCheckpoint(
+        f"its encoder has neither {' nor '.join(STEMS.values())}, which every encoder starts with"
+    )
+
+
+def head_of(tensors: Tensors) -> str:
+    """The head that the names show."""
     if "output_layer_2.0.weight" in tensors:
-        shown = "flat"
-    elif "latlayer1.weight" in tensors:
-        shown = "pyramid"
-    elif tensors.matching("styles.0.convs."):
-        raise BadCheckpoint("its encoder is ReStyle's, which runs in a loop; give an e4e or pSp checkpoint")
-    elif "linear.weight" in tensors:
-        shown = "mean"
-    else:
-        raise BadCheckpoint("its encoder has none of the heads of pSp and e4e; give an e4e or pSp checkpoint")
-    if tensors.shape("input_layer.0.weight", 4)[1] == 6:
-        raise BadCheckpoint(
-            "its encoder takes two pictures (ReStyle), which runs in a loop; give an e4e or pSp one"
-        )
+        return "flat"
+    if "latlayer1.weight" in tensors:
+        return "pyramid"
+    if tensors.matching("styles.0.convs."):
+        return "last"
+    if "linear.weight" in tensors:
+        return "mean"
+    raise BadCheckpoint("its encoder has none of the heads of pSp, e4e and ReStyle; give one of their files")
+
+
+def _head(tensors: Tensors, options: dict[str, Any]) -> tuple[str, bool]:
+    """What the names show, and what the options say of it."""
+    shown = head_of(tensors)
     kind = options.get("encoder_type")
     if kind is None and shown != "pyramid":
         return shown, False
@@ -134,12 +163,13 @@ def _head(tensors: Tensors, options: dict[str, Any]) -> tuple[str, bool]:
 
 def _stages(tensors: Tensors) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Widths and depths of the backbone; a stage starts where the width changes."""
-    found = (re.fullmatch(r"(\d{1,3})\.res_layer\.3\.weight", rest) for rest in tensors.matching("body."))
-    count = sum(match is not None for match in found)
+    last = "res_layer.3.weight" if stem_of(tensors)[0] == "ir_se" else "conv2.weight"
+    named = re.compile(rf"\d{{1,3}}\.{re.escape(last)}")
+    count = sum(named.fullmatch(rest) is not None for rest in tensors.matching("body."))
     widths: list[int] = []
     depths: list[int] = []
     for index in range(count):
-        width = tensors.shape(f"body.{index}.res_layer.3.weight", 4)[0]
+        width = tensors.shape(f"body.{index}.{last}", 4)[0]
         if not widths or width != widths[-1]:
             widths.append(width)
             depths.append(0)
@@ -150,11 +180,11 @@ def _stages(tensors: Tensors) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _style_layer(tensors: Tensors, head: str) -> str:
-    return "styles.0.linear.weight" if head == "pyramid" else "linear.weight"
+    return "styles.0.linear.weight" if head in ("pyramid", "last") else "linear.weight"
 
 
 def _rows(tensors: Tensors, head: str, style_dim: int, rows: int | None) -> int:
-    if head == "pyramid":
+    if head in ("pyramid", "last"):
         found = len(tensors.matching("styles.", ".linear.weight"))
     elif head == "flat":
         found = tensors.shape("linear.weight", 2)[0] // style_dim

@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from engines.networks.store import kind_of, load_network
-from export.checkpoints import encoders, nvlabs_stylegan2, rosinality, stelabou
+from export.checkpoints import (
+    deca,
+    encoders,
+    jahoda,
+    landmark_mapping,
+    nvlabs_stylegan2,
+    restyle,
+    rosinality,
+    stelabou,
+    stylemask,
+    stylespace,
+)
 from export.checkpoints.containers import read_checkpoint
 from export.checkpoints.imported import Imported
 from face.errors import BadCheckpoint, ModelUnavailable
@@ -17,6 +28,16 @@ ROLES = {  # of our own networks: the graph each becomes
     "stylegan2-synthesis": "generator",
     "style-encoder": "encoder",
     "directions": "directions",
+    "restyle-encoder": "encoder",
+    "motion-mapping": "motion",
+    "motion-identity-half": "motion_identity",
+    "motion-half": "motion_live",
+    "landmark-mapping": "landmarks",
+    "style-mask": "mask",
+    "styles": "styles",
+    "style-synthesis": "style_generator",
+    "style-offsets": "offsets",
+    "deca": "tracker",
     "mobile-synthesis": "generator",
     "mobile-head": "head",
 }
@@ -36,9 +57,20 @@ ORIGINS = (
     Origin(
         nvlabs_stylegan2.ORIGIN, "NVIDIA StyleGAN2 (.pkl)", nvlabs_stylegan2.matches, nvlabs_stylegan2.read
     ),
+    Origin(jahoda.ORIGIN, "Jahoda and Cech's motion mapping", jahoda.matches, jahoda.read),
+    Origin(restyle.ORIGIN, "ReStyle", restyle.matches, restyle.read),
     Origin(encoders.ORIGIN, "encoder4editing and pSp", encoders.matches, encoders.read),
     Origin(encoders.ORIGIN_BARE, "StelaBou's e4e", encoders.matches_bare, encoders.read_bare),
     Origin(stelabou.ORIGIN, "StelaBou's A_matrix", stelabou.matches, stelabou.read),
+    Origin(stylemask.ORIGIN, "StyleMask", stylemask.matches, stylemask.read),
+    Origin(
+        landmark_mapping.ORIGIN,
+        "the landmark mapping network",
+        landmark_mapping.matches,
+        landmark_mapping.read,
+    ),
+    Origin(stylespace.ORIGIN, "StyleSpace's tables", stylespace.matches, stylespace.read),
+    Origin(deca.ORIGIN, "DECA's regressor", deca.matches, deca.read),
     Origin(rosinality.ORIGIN, "rosinality StyleGAN2 (.pt)", rosinality.matches, rosinality.read),
 )
 KNOWN = ", ".join(origin.what for origin in ORIGINS) + ", and our own safetensors"

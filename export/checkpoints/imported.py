@@ -99,3 +99,13 @@ def one_value(what: str, values: Iterable[Any]) -> Any:
     if len(distinct) != 1:
         raise BadCheckpoint(f"its {what} differs from layer to layer ({', '.join(list(distinct)[:SHOWN])})")
     return next(iter(distinct.values()))
+
+
+def only_known(root: Mapping[Any, Any], known: Iterable[str]) -> None:
+    """Fail on what a file holds beside what its origin writes."""
+    strangers = sorted(ascii(name)[:30] for name in set(root) - set(known))
+    if strangers:
+        raise BadCheckpoint(
+            f"beside what every one of that kind has it holds {', '.join(strangers[:SHOWN])}; "
+            "it was made by changed code, which this importer does not have"
+        )
