@@ -26,7 +26,7 @@ MAX_PSNR_DB = 99.0  # said of equal pictures
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was found for one graph; differences are absolute, over all batches."""
+    """What was found for one graph; differences are absolute, over all batches and outputs."""
 
     max_difference: float
     max_value: float
@@ -41,18 +41,22 @@ def verify_graph(network: Network, path: Path) -> Verification:
         for batch in BATCHES:
             arrays = random_inputs(network.inputs, batch)
             with torch.inference_mode():
-                reference = network(*(torch.tensor(arrays[spec.name]) for spec in network.inputs)).numpy()
-            name = network.outputs[0].name
-            result = engine.run(**arrays)[name]
-            again = engine.run(**arrays)[name] if batch == 1 else result
-            largest = max(largest, float(np.abs(reference).max()))
-            worst = max(worst, float(np.abs(result - reference).max()))
-            if result.shape != reference.shape or not np.isfinite(reference).all():
-                raise BadCheckpoint(
-                    f"{path.name} gives no finite {name} for random inputs; the weights are damaged"
-                )
-            if not np.array_equal(result, again):
-                raise BadCheckpoint(f"{path.name} gives two answers to one question; report this as a bug")
+                values = network(*(torch.tensor(arrays[spec.name]) for spec in network.inputs))
+            values = values if isinstance(values, tuple) else (values,)
+            results = engine.run(**arrays)
+            again = engine.run(**arrays) if batch == 1 else results
+            for spec, value in zip(network.outputs, values, strict=True):
+                result, reference = results[spec.name], value.numpy()
+                if result.shape != reference.shape or not np.isfinite(reference).all():
+                    raise BadCheckpoint(
+                        f"{path.name} gives no finite {spec.name} for random inputs; the weights are damaged"
+                    )
+                if not np.array_equal(result, again[spec.name]):
+                    raise BadCheckpoint(
+                        f"{path.name} gives two answers to one question; report this as a bug"
+                    )
+                largest = max(largest, float(np.abs(reference).max()))
+                worst = max(worst, float(np.abs(result - reference).max()))
         runtime = engine.provenance.runtime
     if not worst <= TOLERANCE * max(largest, 1.0):
         raise BadCheckpoint(
