@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: MIT
+"""An engine is found again only where nothing has changed, and the line runs on while the next is built."""
+
+import json
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pytest
+
+from engines import Provenance, TensorSpec
+from engines.base import Array
+from engines.cache import EngineCache, EngineKey, Progress, graph_hash
+from engines.swap import SwapEngine
+from face.errors import EngineUnavailable
+
+KEY = EngineKey(
+    graph="9f" * 32,
+    backend="tensorrt-rtx",
+    runtime="1.7.1.116",
+    system="Linux x86_64",
+    compute_capability="8.6",
+    gpu="NVIDIA GeForce RTX 3060",
+    cuda="13.0",
+    flags=("refit",),
+    shapes=("identity 1x16x512",),
+    precision="fp16",
+)
+OTHER_VALUES = {
+    field.name: ("other",) if field.name in ("flags", "shapes") else "other" for field in fields(EngineKey)
+}
+WAIT_S = 5.0
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> EngineCache:
+    return EngineCache(tmp_path / "engines")
+
+
+def test_engine_is_found_again_by_another_process_eyes(cache: EngineCache) -> None:
+    assert cache.load(KEY) is None
+    path = cache.store(KEY, b"engine", seconds=1.5, driver="580.1")
+    assert EngineCache(cache.folder).load(KEY) == b"engine"
+    sidecar = json.loads(path.with_suffix(".json").read_text())
+    assert sidecar["key"]["gpu"] == "NVIDIA GeForce RTX 3060"
+    assert (sidecar["bytes"], sidecar["seconds"], sidecar["driver"]) == (6, 1.5, "580.1")
+
+
+@pytest.mark.parametrize("changed", [field.name for field in fields(EngineKey)])
+def test_anything_different_is_built_anew(cache: EngineCache, changed: str) -> None:
+    cache.store(KEY, b"engine")
+    other = replace(KEY, **{changed: OTHER_VALUES[changed]})
+    assert cache.load(other) is None
+    assert cache.load_or_build(other, lambda: b"another") == b"another"
+    assert (cache.load(KEY), cache.load(other)) == (b"engine", b"another")
+
+
+def flip_a_bit(engine: Path, sidecar: Path) -> None:
+    data = bytearray(engine.read_bytes())
+    data[3] ^= 1
+    engine.write_bytes(data)
+
+
+def cut_short(engine: Path, sidecar: Path) -> None:
+    engine.write_bytes(engine.read_bytes()[:-1])
+
+
+def lose_the_engine(engine: Path, sidecar: Path) -> None:
+    engine.unlink()
+
+
+def lose_the_sidecar(engine: Path, sidecar: Path) -> None:
+    sidecar.unlink()
+
+
+def break_the_sidecar(engine: Path, sidecar: Path) -> None:
+    sidecar.write_text(sidecar.read_text()[:40])
+
+
+def empty_the_sidecar(engine: Path, sidecar: Path) -> None:
+    sidecar.write_text("[]")
+
+
+def claim_another_key(engine: Path, sidecar: Path) -> None:
+    said = json.loads(sidecar.read_text())
+    said["key"]["runtime"] = "1.8.0.1"
+    sidecar.write_text(json.dumps(said))
+
+
+def link_out_of_the_folder(engine: Path, sidecar: Path) -> None:
+    outside = engine.parent.parent / "outside"
+    outside.write_bytes(engine.read_bytes())  # the very bytes: the place alone is wrong
+    engine.unlink()
+    engine.symlink_to(outside)
+
+
+DAMAGES = [
+    flip_a_bit, cut_short, lose_the_engine, lose_the_sidecar, break_the_sidecar, empty_the_sidecar,
+    claim_another_key, link_out_of_the_folder,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_damaged_entry_is_detected_and_built_anew(
+    cache: EngineCache, damage: Callable[[Path, Path], None]
+) -> None:
+    path = cache.store(KEY, b"engine")
+    damage(path, path.with_suffix(".json"))
+    assert cache.load(KEY) is None
+    assert cache.load_or_build(KEY, lambda: b"fresh!") == b"fresh!"
+    assert cache.load(KEY) == b"fresh!"
+
+
+def test_whole_entry_is_not_built_anew(cache: EngineCache) -> None:
+    cache.store(KEY, b"engine")
+
+    def never() -> bytes:
+        raise AssertionError("built although it is there")
+
+    assert cache.load_or_build(KEY, never) == b"engine"
+
+
+def test_interrupted_writing_leaves_the_old_entry(
+    cache: EngineCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.store(KEY, b"engine")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(EngineUnavailable, match="No space left"):
+        cache.store(KEY, b"longer engine")
+    monkeypatch.undo()
+    assert cache.load(KEY) == b"engine"
+    assert not list(cache.folder.glob(".*")), "scratch files are gone"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions of this system say nothing")
+def test_folder_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
+    EngineCache(tmp_path / "own")
+    assert stat.S_IMODE((tmp_path / "own").stat().st_mode) == 0o700
+    (tmp_path / "own").chmod(0o777)
+    with pytest.raises(EngineUnavailable, match="chmod 700"):
+        EngineCache(tmp_path / "own")
+
+
+def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
+    cache = EngineCache(tmp_path / "engines", limit_bytes=250)
+    keys = [replace(KEY, runtime=str(number)) for number in range(3)]
+    for age, key in zip((300, 200, 0), keys, strict=True):
+        path = cache.store(key, bytes(100))
+        then = time.time() - age
+        os.utime(path.with_suffix(".json"), (then, then))
+        if age == 200:
+            cache.load(keys[0])  # used again: the other is older now
+    assert [cache.load(key) is not None for key in keys] == [True, False, True]
+
+
+def test_hash_of_a_graph_counts_the_weights_beside_it(tmp_path: Path) -> None:
+    graph = tmp_path / "live.onnx"
+    graph.write_bytes(b"graph")
+    alone = graph_hash(graph)
+    (tmp_path / "live.onnx.data").write_bytes(b"weights")
+    with_weights = graph_hash(graph)
+    (tmp_path / "live.onnx.data").write_bytes(b"weightz")
+    assert len({alone, with_weights, graph_hash(graph)}) == 3
+    (tmp_path / "live.onnx.data").unlink()
+    graph.write_bytes(b"graphweights")
+    assert graph_hash(graph) not in (alone, with_weights)
+
+
+class Numbered:
+    """An engine that answers with its own number."""
+
+    def __init__(self, number: int, *, width: int = 1) -> None:
+        self.number, self.closed = number, False
+        self.inputs = (TensorSpec("x", (width,)),)
+        self.outputs = (TensorSpec("y", (1,)),)
+        self.provenance = Provenance(Path(f"{number}.engine"), "fake", f"fake {number}", "none")
+
+    def run(self, **arrays: Array) -> dict[str, Array]:
+        assert not self.closed, "run after it was closed"
+        return {"y": np.array([self.number], np.float32)}
+
+    def close(self) -> None:
+        self.closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class SlowBuilder:
+    """Builds engine number 2 in steps, each as long as the test holds it."""
+
+    def __init__(self, *, steps: int = 3, fails: Exception | None = None, width: int = 1) -> None:
+        self.steps, self.fails = steps, fails
+        self.go_on = threading.Semaphore(0)
+        self.engine = Numbered(2, width=width)
+        self.stopped_at: int | None = None
+
+    def __call__(self, progress: Progress) -> Numbered:
+        for step in range(self.steps):
+            self.go_on.acquire(timeout=WAIT_S)
+            if not progress("building", (step + 1) / self.steps):
+                self.stopped_at = step
+                raise EngineUnavailable("stopped")
+        if self.fails is not None:
+            raise self.fails
+        return self.engine
+
+
+def answers(engine: SwapEngine) -> int:
+    return int(engine.run(x=np.zeros(1, np.float32))["y"][0])
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.002)
+
+
+def test_line_runs_on_what_it_has_until_the_next_engine_is_ready() -> None:
+    first, build, told = Numbered(1), SlowBuilder(), []
+
+    def tell(phase: str, share: float) -> bool:
+        told.append((phase, round(share, 2)))
+        return True
+
+    with SwapEngine(first, build, on_progress=tell) as engine:
+        for step in range(3):
+            assert answers(engine) == 1
+            assert engine.building and not first.closed
+            build.go_on.release()
+            wait_until(lambda want=step + 1: len(told) == want)
+        wait_until(lambda: not engine.building)
+        assert answers(engine) == 2
+        assert first.closed and not build.engine.closed
+        assert engine.provenance.runtime == "fake 2"
+    assert build.engine.closed
+    assert told == [("building", 0.33), ("building", 0.67), ("building", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (SlowBuilder(fails=EngineUnavailable("no such GPU")), "no such GPU"),
+        (SlowBuilder(fails=RuntimeError("a runtime's own")), "a runtime's own"),
+        (SlowBuilder(width=2), "other inputs or outputs"),
+    ],
+    ids=["ours", "theirs", "does not fit"],
+)
+def test_failed_build_is_said_and_the_line_runs_on(
+    build: SlowBuilder, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = Numbered(1)
+    with SwapEngine(first, build, on_progress=lambda phase, share: True) as engine:
+        build.go_on.release(3)
+        wait_until(lambda: not engine.building)
+        assert answers(engine) == 1
+        assert said in str(engine.error)
+        assert said in caplog.text and "engine stays fake 1" in caplog.text
+    assert first.closed
+
+
+def test_closing_stops_the_build() -> None:
+    first, build = Numbered(1), SlowBuilder(steps=1000)
+    engine = SwapEngine(first, build, on_progress=lambda phase, share: True)
+    build.go_on.release()
+    closing = threading.Thread(target=engine.close)
+    closing.start()
+    wait_until(engine._stopped.is_set)
+    build.go_on.release()
+    closing.join(WAIT_S)
+    assert not closing.is_alive() and not engine.building
+    assert build.stopped_at is not None and build.stopped_at < 3
+    assert first.closed and engine.error is None
+
+
+def test_engine_built_but_never_used_is_closed_too() -> None:
+    build = SlowBuilder()
+    engine = SwapEngine(Numbered(1), build, on_progress=lambda phase, share: True)
+    build.go_on.release(3)
+    wait_until(lambda: not engine.building)
+    engine.close()
+    assert build.engine.closed
