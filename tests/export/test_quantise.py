@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""int8 graphs stay near float32, are int8 where they were meant to be, and in a form both runtimes take."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
+onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
+
+import onnxruntime as ort  # noqa: E402
+from small_live import small_directions, small_synthesis  # noqa: E402
+
+from engines import open_engine  # noqa: E402
+from engines.networks.live import ShiftLive  # noqa: E402
+from export.live_graph import directions_live  # noqa: E402
+from export.onnx_export import save_graph  # noqa: E402
+from export.quantise import Quantised, quantise_graph  # noqa: E402
+from export.verify import AGREEMENTS, random_motions, verify_live  # noqa: E402
+from face.errors import BadCheckpoint, WrongUse  # noqa: E402
+
+CHANNELS = (32, 32, 32, 24, 16)  # 4 to 64 px: 16 and 32 px are between
+IMAGE_DB = AGREEMENTS["int8"].psnr_db  # of a picture against float32
+CALIBRATION_SEED = 5  # other motions than those the result is held against
+
+
+@pytest.fixture(scope="module")
+def live() -> ShiftLive:
+    return directions_live(small_synthesis(channels=CHANNELS), small_directions(), limit=6.0)
+
+
+@pytest.fixture(scope="module")
+def folder(live: ShiftLive, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("int8")
+    save_graph(live, folder / "live.onnx")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def quantised(live: ShiftLive, folder: Path) -> Quantised:
+    samples = random_motions(live, count=6, seed=CALIBRATION_SEED)
+    return quantise_graph(folder / "live.onnx", folder / "live-int8.onnx", samples)
+
+
+def test_int8_stays_within_its_bound_on_unseen_motions(
+    live: ShiftLive, folder: Path, quantised: Quantised
+) -> None:
+    found = verify_live(live, folder / "live-int8.onnx", precision="int8")
+    assert IMAGE_DB <= found.psnr_db < 90  # 90 or above: nothing was rounded
+    assert found.inside > 0.9
+
+
+def test_only_dense_convolutions_of_middle_sizes_are_int8(folder: Path, quantised: Quantised) -> None:
+    assert (quantised.convolutions, quantised.samples) == (2, 6)  # conv1 at 16 and at 32 px
+    model = onnx.shape_inference.infer_shapes(onnx.load(folder / "live-int8.onnx"))
+    sizes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.value_info}
+    makers = {node.output[0]: node for node in model.graph.node}
+    taken = [
+        node
+        for node in model.graph.node
+        if node.op_type == "Conv" and node.input[1] in makers and node.input[0] in makers
+        and makers[node.input[1]].op_type == "DequantizeLinear"
+    ]  # fmt: skip
+    assert sorted(sizes[node.output[0]][-1] for node in taken) == [16, 32]
+    for node in taken:
+        assert makers[node.input[0]].op_type == "DequantizeLinear"
+        assert len(node.input) == 2 or node.input[2] not in makers, "the bias stays float"
+
+
+def test_quantisation_is_what_tensorrt_takes(folder: Path, quantised: Quantised) -> None:
+    model = onnx.load(folder / "live-int8.onnx")
+    constants = {c.name: onnx.numpy_helper.to_array(c) for c in model.graph.initializer}
+    nodes = [n for n in model.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert nodes
+    for node in nodes:
+        zero = constants[node.input[2]]
+        assert zero.dtype == np.int8 and not zero.any(), "symmetric"
+        assert (constants[node.input[1]] > 0).all()
+    kernels = [n for n in nodes if n.input[0] in constants]
+    assert len(kernels) == quantised.convolutions
+    for node in kernels:
+        kernel = constants[node.input[0]]
+        assert kernel.dtype == np.int8 and kernel.min() >= -127
+        assert constants[node.input[1]].shape == (kernel.shape[0],), "one scale an output channel"
+        assert node.attribute[0].i == 0
+
+
+def test_onnx_runtime_really_runs_it_in_int8(folder: Path, quantised: Quantised, tmp_path: Path) -> None:
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.log_severity_level = 3
+    ort.InferenceSession(str(folder / "live-int8.onnx"), options, providers=["CPUExecutionProvider"])
+    operators = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    assert operators.count("QLinearConv") == quantised.convolutions
+
+
+def test_bad_calibration_is_noticed(live: ShiftLive, folder: Path, tmp_path: Path) -> None:
+    narrow = [{name: value * 0 for name, value in one.items()} for one in random_motions(live, count=1)]
+    quantise_graph(folder / "live.onnx", tmp_path / "live.onnx", narrow)
+    model = onnx.load(tmp_path / "live.onnx")
+    for constant in model.graph.initializer:  # as if the calibration had seen a twentieth of what there is
+        if (
+            constant.name.endswith(("_in_scale", "_out_scale"))
+            or "_scale" in constant.name
+            and not constant.dims
+        ):
+            constant.raw_data = (onnx.numpy_helper.to_array(constant) / 20).astype(np.float32).tobytes()
+    onnx.save(model, tmp_path / "live.onnx")
+    with pytest.raises(BadCheckpoint, match="does not bear int8"):
+        verify_live(live, tmp_path / "live.onnx", precision="int8")
+
+
+def test_result_is_repeatable_and_the_float_graph_untouched(
+    live: ShiftLive, folder: Path, tmp_path: Path
+) -> None:
+    before = (folder / "live.onnx").read_bytes()
+    samples = random_motions(live, count=2)
+    for name in ("a", "b"):
+        quantise_graph(folder / "live.onnx", tmp_path / f"{name}.onnx", samples)
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+    assert (folder / "live.onnx").read_bytes() == before
+    with open_engine(tmp_path / "a.onnx") as engine:
+        assert [spec.name for spec in engine.inputs] == ["identity", "delta"]
+
+
+def test_generator_too_small_for_int8_is_refused(tmp_path: Path) -> None:
+    live = directions_live(small_synthesis(channels=(16, 16, 16)), small_directions())
+    save_graph(live, tmp_path / "live.onnx")
+    with pytest.raises(WrongUse, match="no convolution between 8 px"):
+        quantise_graph(tmp_path / "live.onnx", tmp_path / "int8.onnx", random_motions(live))
