@@ -52,6 +52,16 @@ def canonical_from_task(path: Path) -> tuple[Floats, NDArray[np.int32]]:
     return vertices * np.array([1, -1, -1], np.float32), triangles
 
 
+def pose_weights_from_task(path: Path) -> Floats:
+    """(468,) the weights of the landmarker's own pose fit, from its file."""
+    with zipfile.ZipFile(path) as archive:
+        metadata = archive.read("geometry_pipeline_metadata_landmarks.binarypb")
+    weights = np.zeros(SURFACE, np.float32)
+    for pair in _field(metadata, 2):
+        weights[_field(pair, 1)[0]] = _field(pair, 2)[0]
+    return weights
+
+
 def _field(message: bytes, wanted: int) -> list[bytes | int | float]:
     """Values of one field number in a serialised protocol-buffer message."""
     values: list[bytes | int | float] = []

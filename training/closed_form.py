@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""Directions without training: the shift of w that a linear reading of samples asks for. Knows no network.
+
+With B the regression of p on w, E that of the embedding and S the covariance of w, the least shift (in S)
+that moves p by dp and leaves the predicted identity is dw = S M^T (M S M^T)^-1 (dp, 0), M = (B, E). Each
+motion then goes into the rows of W+ that carry it. It is where training starts and what training is measured
+against.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face.direction_parameters import NAMES, RANGES, SCALED_LIMIT
+from training.samples import Samples
+
+Floats = NDArray[np.float32]
+
+RIDGE = 30.0  # of the regressions, on squares of w summed over samples; best of 1 to 130 for 900 faces
+ROWS = 8  # the first rows of W+, which directions shift; those after carry no motion
+# First and last row that carries a motion, measured row by row; shifting others changes the picture in vain.
+CARRIED = {"yaw": (0, 4), "pitch": (0, 4), "jaw_open": (2, 5), "smile": (2, 4), "pucker": (2, 5)}
+CARRIED_ELSE = (2, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class Whitening:
+    """w = mean + (x * spread) @ axes: x has unit variance in every direction of the samples."""
+
+    mean: Floats  # (512,)
+    axes: Floats  # (512, 512) rows are principal axes, widest first
+    spread: Floats  # (512,) standard deviations along them
+
+    def __call__(self, w: Floats) -> Floats:
+        """(N, 512) whitened."""
+        return np.asarray((w - self.mean) @ self.axes.T / self.spread, np.float32)
+
+    def widened(self, x: Floats) -> Floats:
+        """(..., 512) differences of w of whitened differences."""
+        return np.asarray((x * self.spread) @ self.axes, np.float32)
+
+
+def whitening(w: Floats) -> Whitening:
+    """Of many w; axes hardly spread at all are held at a hundredth of the widest."""
+    mean = w.mean(0)
+    values, vectors = np.linalg.eigh(np.cov((w - mean).T))
+    spread = np.sqrt(np.maximum(values[::-1], values[-1] * 1e-4))
+    return Whitening(mean, vectors[:, ::-1].T.astype(np.float32), spread.astype(np.float32))
+
+
+def regression(x: Floats, y: Floats) -> Floats:
+    """(K, 512) ridge coefficients of y (N, K), centred, on x (N, 512), centred but not whitened."""
+    gram = x.T @ x + RIDGE * np.eye(x.shape[1], dtype=np.float32)
+    return np.asarray(np.linalg.solve(gram, x.T @ (y - y.mean(0))).T, np.float32)
+
+
+def explained(x: Floats, y: Floats, *, folds: int = 5) -> Floats:
+    """(K,) cross-validated R2 of the regression."""
+    left = np.zeros_like(y)
+    for fold in range(folds):
+        test = np.arange(len(x)) % folds == fold
+        centre = y[~test].mean(0)
+        left[test] = y[test] - centre - x[test] @ regression(x[~test], y[~test]).T
+    return np.asarray(1 - left.var(0) / y.var(0), np.float32)
+
+
+def closed_form(samples: Samples, basis: Whitening, *, held: bool, windows: bool) -> Floats:
+    """(15, ROWS, 512) whitened shift for each number of p, scaled: 6 asks for a whole range.
+
+    `held`: the predicted identity stays; `windows`: only the rows that carry a motion are shifted.
+    """
+    x = samples.w - basis.mean
+    motion = regression(x, samples.parameters / RANGES)
+    readings = [motion, regression(x, samples.embedding)] if held else [motion]
+    matrix = np.concatenate(readings) @ basis.axes.T * basis.spread  # (15 or 143, 512), reads whitened w
+    gram = matrix @ matrix.T
+    gram += 1e-3 * np.trace(gram) / len(gram) * np.eye(len(gram), dtype=np.float32)
+    shift = np.linalg.solve(gram, matrix)[: len(NAMES)] / SCALED_LIMIT  # (15, 512)
+    rows = np.repeat(shift[:, None], ROWS, axis=1)
+    if windows:
+        for index, name in enumerate(NAMES):
+            first, last = CARRIED.get(name, CARRIED_ELSE)
+            rows[index, :first] = rows[index, last + 1 :] = 0
+    return np.asarray(rows, np.float32)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""Generated faces and what tracker and recogniser say of them, in resumable shards. Knows no direction.
+
+    python -m training.samples --out samples --count 2000
+
+A shard holds vectors w, pictures, landmarks, angles, scores and embeddings. Pictures in which the tracker
+finds no face are left out. The same seed gives the same shard, whatever was made before.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+
+from engines.networks.face_embedding import FaceEmbedding
+from face.direction_parameters import parameters
+from training.generator import Generator, open_generator
+from training.judges import StillTracker, open_embedding, to_images, to_pictures
+
+Floats = NDArray[np.float32]
+
+SHARD = 100
+LEAST_PSI, MOST_PSI = 0.7, 1.0  # truncation is drawn between these, face by face
+BATCH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """N generated faces as they were measured."""
+
+    w: Floats  # (N, 512)
+    pictures: NDArray[np.uint8]  # (N, S, S, 3)
+    landmarks: Floats  # (N, 478, 3) pixels
+    rotation: Floats  # (N, 3) degrees
+    scores: Floats  # (N, 52)
+    embedding: Floats  # (N, 128)
+
+    @property
+    def parameters(self) -> Floats:
+        """(N, 15) raw units."""
+        return parameters(self.rotation, self.scores)
+
+    def __len__(self) -> int:
+        return len(self.w)
+
+
+def make_samples(
+    generator: Generator, embedding: FaceEmbedding, tracker: StillTracker, *, seed: int, count: int = SHARD
+) -> Samples:
+    """`count` faces less those without a face."""
+    w = generator.sample(count, seed=seed, psi=(LEAST_PSI, MOST_PSI))  # (N, 512)
+    with torch.no_grad():
+        pictures = np.concatenate([to_pictures(generator(part)) for part in w.split(BATCH)])
+    seen = [tracker(picture) for picture in pictures]
+    kept = [index for index, face in enumerate(seen) if face is not None]
+    faces = [face for face in seen if face is not None]
+    landmarks = np.array([face.landmarks for face in faces], np.float32).reshape(-1, 478, 3)
+    with torch.no_grad():
+        numbers = [
+            embedding.of_faces(to_images(pictures[kept[start : start + BATCH]]), torch.from_numpy(part))
+            for start in range(0, len(kept), BATCH)
+            for part in [landmarks[start : start + BATCH]]
+        ]
+    return Samples(
+        w=w.numpy()[kept],
+        pictures=pictures[kept],
+        landmarks=landmarks,
+        rotation=np.array([face.rotation for face in faces], np.float32).reshape(-1, 3),
+        scores=np.array([face.scores for face in faces], np.float32).reshape(-1, 52),
+        embedding=torch.cat(numbers).numpy() if numbers else np.zeros((0, 128), np.float32),
+    )
+
+
+def save_samples(samples: Samples, path: Path) -> None:
+    """Written beside and renamed: a shard is whole or not there."""
+    unfinished = path.with_suffix(".part.npz")
+    np.savez(unfinished, **{field.name: getattr(samples, field.name) for field in fields(samples)})
+    unfinished.replace(path)
+
+
+def load_samples(folder: Path, *, most: int | None = None) -> Samples:
+    """All shards of a folder in order, the first `most` faces of them."""
+    shards = list(_shards(folder))
+    if not shards:
+        raise FileNotFoundError(f"no samples-*.npz in {folder}; make some: python -m training.samples")
+    joined = {name: np.concatenate([shard[name] for shard in shards])[:most] for name in shards[0]}
+    return Samples(**joined)
+
+
+def _shards(folder: Path) -> Iterator[dict[str, NDArray[np.generic]]]:
+    for path in sorted(folder.glob("samples-*.npz")):
+        if not path.name.endswith(".part.npz"):
+            with np.load(path) as shard:
+                yield dict(shard)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0, help="of the first shard; the next have the next")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    generator, embedding = open_generator(), open_embedding()
+    with StillTracker() as tracker:
+        for index in track(range(-(-options.count // SHARD)), description="shards"):
+            path = options.out / f"samples-{options.seed + index:05d}.npz"
+            if not path.exists():
+                save_samples(make_samples(generator, embedding, tracker, seed=options.seed + index), path)
+
+
+if __name__ == "__main__":
+    main()
