@@ -30,6 +30,7 @@ from engines.networks.motion_mapping import (
 )
 from engines.networks.restyle import Restyle, RestyleConfig
 from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig
+from engines.networks.stylegan3 import AliasFreeConfig, AliasFreeSynthesis
 from engines.networks.stylemask import StyleMask, StyleMaskConfig
 from engines.networks.stylespace import (
     StyleOffsets,
@@ -45,6 +46,7 @@ FORMAT = "facepuppet-1"
 Network = (
     Mapping
     | Synthesis
+    | AliasFreeSynthesis
     | Encoder
     | Directions
     | MobileSynthesis
@@ -63,6 +65,7 @@ Network = (
 Config = (
     MappingConfig
     | SynthesisConfig
+    | AliasFreeConfig
     | EncoderConfig
     | DirectionsConfig
     | MobileSynthesisConfig
@@ -81,6 +84,7 @@ Config = (
 KINDS: dict[str, tuple[type, type]] = {
     "stylegan2-mapping": (MappingConfig, Mapping),
     "stylegan2-synthesis": (SynthesisConfig, Synthesis),
+    "stylegan3-synthesis": (AliasFreeConfig, AliasFreeSynthesis),
     "style-encoder": (EncoderConfig, Encoder),
     "directions": (DirectionsConfig, Directions),
     "mobile-synthesis": (MobileSynthesisConfig, MobileSynthesis),

@@ -13,6 +13,7 @@ from export.checkpoints import (
     jahoda,
     landmark_mapping,
     nvlabs_stylegan2,
+    nvlabs_stylegan3,
     restyle,
     rosinality,
     stelabou,
@@ -26,6 +27,7 @@ from face.errors import BadCheckpoint, ModelUnavailable
 ROLES = {  # of our own networks: the graph each becomes
     "stylegan2-mapping": "mapping",
     "stylegan2-synthesis": "generator",
+    "stylegan3-synthesis": "generator",
     "style-encoder": "encoder",
     "directions": "directions",
     "restyle-encoder": "encoder",
@@ -56,6 +58,9 @@ class Origin:
 ORIGINS = (
     Origin(
         nvlabs_stylegan2.ORIGIN, "NVIDIA StyleGAN2 (.pkl)", nvlabs_stylegan2.matches, nvlabs_stylegan2.read
+    ),
+    Origin(
+        nvlabs_stylegan3.ORIGIN, "NVIDIA StyleGAN3 (.pkl)", nvlabs_stylegan3.matches, nvlabs_stylegan3.read
     ),
     Origin(jahoda.ORIGIN, "Jahoda and Cech's motion mapping", jahoda.matches, jahoda.read),
     Origin(restyle.ORIGIN, "ReStyle", restyle.matches, restyle.read),
