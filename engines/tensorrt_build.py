@@ -7,48 +7,50 @@ nothing else, and take the flag without a word. Free dimensions are fixed at 1.
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from engines.cache import Progress
 from face.errors import EngineUnavailable, ModelUnavailable
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[str, float], bool]  # phase and its share done, 0 to 1; answers False to stop the build
 KEPT_MESSAGES = 8
 
 
 class Messages:
-    """What a TensorRT library says: errors are kept for the one line the user gets, the rest goes to the log."""
+    """What a TensorRT library says: errors are kept for the one line the user gets, the rest is logged."""
 
     def __init__(self, trt: Any) -> None:
-        self._errors: deque[str] = deque(maxlen=KEPT_MESSAGES)
-        severity = trt.ILogger.Severity
-        levels = {
-            severity.INTERNAL_ERROR: logging.DEBUG,
-            severity.ERROR: logging.DEBUG,
-            severity.WARNING: logging.DEBUG,
-        }
-        kept, errors = self._errors, (severity.INTERNAL_ERROR, severity.ERROR)
-
-        class Listener(trt.ILogger):  # type: ignore[misc]  # the library's way to be listened to
-            def __init__(self) -> None:
-                trt.ILogger.__init__(self)
-
-            def log(self, severity: Any, message: str) -> None:
-                if severity in errors:
-                    kept.append(message)
-                if severity in levels:
-                    logger.log(levels[severity], "%s", message)
-
-        self.listener = Listener()
+        self.listener, self._errors = _listener(trt)
 
     def first(self) -> str:
         """The first error since the last call, in one line; the ones after it follow from it."""
         said = self._errors[0].strip().splitlines()[0] if self._errors else "it gave no reason"
         self._errors.clear()
         return said
+
+
+@cache  # the library listens to the first one a process gives it, whatever comes later
+def _listener(trt: Any) -> tuple[Any, deque[str]]:
+    """The module's one listener and the errors it has heard."""
+    heard: deque[str] = deque(maxlen=KEPT_MESSAGES)
+    severity = trt.ILogger.Severity
+    errors = (severity.INTERNAL_ERROR, severity.ERROR)
+    logged = (*errors, severity.WARNING)
+
+    class Listener(trt.ILogger):  # type: ignore[misc]  # the library's way to be listened to
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in errors:
+                heard.append(message)
+            if severity in logged:
+                logger.debug("%s", message)
+
+    return Listener(), heard
 
 
 def build_plan(
@@ -64,6 +66,7 @@ def build_plan(
     """
     name = f"{trt.__name__.partition('_bindings')[0]} {trt.__version__}"
     messages = Messages(trt)
+    messages.first()  # of an earlier build
     builder = trt.Builder(messages.listener)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, messages.listener)
@@ -124,11 +127,13 @@ def unsupported(trt: Any, capability: tuple[int, int], name: str) -> str:
 
 
 class _Watch:
-    """Turns the library's phases into shares done, and a False into a stop."""
+    """Turns the library's nested phases into one share done, and a False into a stop."""
 
     def __init__(self, trt: Any, progress: Progress) -> None:
         self.stopped = False
-        steps: dict[str, int] = {}
+        self._progress = progress
+        self._open: dict[str, tuple[int, int]] = {}  # steps done, of how many; the outermost first
+        self._share = 0.0
         watch = self
 
         class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # the library's way to be watched
@@ -136,19 +141,24 @@ class _Watch:
                 trt.IProgressMonitor.__init__(self)
 
             def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-                steps[phase_name] = num_steps
-                watch.tell(progress, phase_name, 0.0)
+                watch._open[phase_name] = (0, max(num_steps, 1))
 
             def step_complete(self, phase_name: str, step: int) -> bool:
-                share = (step + 1) / max(steps.get(phase_name, 1), 1)
-                return watch.tell(progress, phase_name, min(share, 1.0))
+                return watch.tell(phase_name, step + 1)
 
             def phase_finish(self, phase_name: str) -> None:
-                steps.pop(phase_name, None)
+                watch._open.pop(phase_name, None)
 
         self.monitor = Monitor()
 
-    def tell(self, progress: Progress, phase: str, share: float) -> bool:
-        if not progress(phase, share):
-            self.stopped = True
+    def tell(self, phase: str, done: int) -> bool:
+        """A step within a step of the outer phase counts for its part of it; the share never falls."""
+        if phase in self._open:
+            self._open[phase] = (done, self._open[phase][1])
+        share, width = 0.0, 1.0
+        for steps, total in list(self._open.values()):
+            share += width * min(steps, total) / total
+            width /= total
+        self._share = max(self._share, min(share, 1.0))
+        self.stopped = self.stopped or not self._progress(phase, self._share)
         return not self.stopped
