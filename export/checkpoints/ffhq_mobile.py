@@ -33,6 +33,7 @@ LICENCE = (
 INSTALL = "pip install 'facepuppet[ffhq]'"
 CURE = f"install it again: {INSTALL}"
 FULL_SIZE = 1024
+XML = b"<?xml"
 WEIGHTS = Path(engines.__file__).parent / "weights" / "ffhq-mobile"
 HEADS = {256: "head256.safetensors", 512: "head512.safetensors"}
 SYNTHESIS, MAPPING = "SynthesisNetwork", "MappingNetwork"
@@ -105,6 +106,15 @@ def find_ffhq_mobile() -> Path:
     raise ModelUnavailable(
         f"the generator ffhq-mobile needs random-face {VERSION}, which is not installed; run: {INSTALL}"
     )
+
+
+def is_graph(path: Path) -> bool:
+    """Whether the file is an OpenVINO graph's description, of this generator or another."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(XML)) == XML
+    except OSError:
+        return False
 
 
 def read_ffhq_mobile(folder: Path, *, size: int = FULL_SIZE) -> Imported:

@@ -10,8 +10,10 @@ from engines.networks.store import kind_of, load_network
 from export.checkpoints import (
     deca,
     encoders,
+    ffhq_mobile,
     jahoda,
     landmark_mapping,
+    mobile_stylegan,
     nvlabs_stylegan2,
     nvlabs_stylegan3,
     restyle,
@@ -76,14 +78,17 @@ ORIGINS = (
     ),
     Origin(stylespace.ORIGIN, "StyleSpace's tables", stylespace.matches, stylespace.read),
     Origin(deca.ORIGIN, "DECA's regressor", deca.matches, deca.read),
+    Origin(mobile_stylegan.ORIGIN, "MobileStyleGAN (.ckpt)", mobile_stylegan.matches, mobile_stylegan.read),
     Origin(rosinality.ORIGIN, "rosinality StyleGAN2 (.pt)", rosinality.matches, rosinality.read),
 )
-KNOWN = ", ".join(origin.what for origin in ORIGINS) + ", and our own safetensors"
+KNOWN = ", ".join(origin.what for origin in ORIGINS) + ", random-face's graphs, and our own safetensors"
 
 
 def import_checkpoint(path: Path) -> Imported:
     """Read a checkpoint of any known origin; BadCheckpoint is one line and names the file."""
     try:
+        if ffhq_mobile.is_graph(path):
+            return ffhq_mobile.read_ffhq_mobile(path.parent)
         contents = read_checkpoint(path)
         if contents.container == "safetensors":
             return _own(path)
