@@ -23,7 +23,8 @@ class Messages:
     """What a TensorRT library says: errors are kept for the one line the user gets, the rest is logged."""
 
     def __init__(self, trt: Any) -> None:
-        self.listener, self._errors = _listener(trt)
+        self.listener, self._errors = _listener(trt.ILogger)
+        self._errors.clear()  # of what came before
 
     def first(self) -> str:
         """The first error since the last call, in one line; the ones after it follow from it."""
@@ -33,16 +34,16 @@ class Messages:
 
 
 @cache  # the library listens to the first one a process gives it, whatever comes later
-def _listener(trt: Any) -> tuple[Any, deque[str]]:
-    """The module's one listener and the errors it has heard."""
+def _listener(base: Any) -> tuple[Any, deque[str]]:
+    """The one listener of a module with this ILogger, and the errors it has heard."""
     heard: deque[str] = deque(maxlen=KEPT_MESSAGES)
-    severity = trt.ILogger.Severity
+    severity = base.Severity
     errors = (severity.INTERNAL_ERROR, severity.ERROR)
     logged = (*errors, severity.WARNING)
 
-    class Listener(trt.ILogger):  # type: ignore[misc]  # the library's way to be listened to
+    class Listener(base):  # type: ignore[misc]  # the library's way to be listened to
         def __init__(self) -> None:
-            trt.ILogger.__init__(self)
+            base.__init__(self)
 
         def log(self, severity: Any, message: str) -> None:
             if severity in errors:
@@ -66,7 +67,6 @@ def build_plan(
     """
     name = f"{trt.__name__.partition('_bindings')[0]} {trt.__version__}"
     messages = Messages(trt)
-    messages.first()  # of an earlier build
     builder = trt.Builder(messages.listener)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, messages.listener)
