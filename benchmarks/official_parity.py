@@ -2,7 +2,9 @@
 """Holds exported graphs against the authors' own code, in a checkout the user brings.
 
     python benchmarks/official_parity.py ada   --repo ../stylegan2-ada-pytorch --size 256
-    python benchmarks/official_parity.py sg3   --repo ../stylegan3
+    python benchmarks/official_parity.py sg3   --repo ../stylegan3                            its StyleGAN2
+    python benchmarks/official_parity.py sg3-t --repo ../stylegan3                            and sg3-r
+    python benchmarks/official_parity.py tf    --repo ../stylegan2-ada-pytorch                its legacy.py
     python benchmarks/official_parity.py ros   --repo ../stylegan2-pytorch
     python benchmarks/official_parity.py e4e   --repo ../encoder4editing --ops ../stylegan2-pytorch
     python benchmarks/official_parity.py psp   --repo ../pixel2style2pixel --ops ../stylegan2-pytorch
@@ -45,6 +47,8 @@ def randomise(network: Any) -> None:
         for name, parameter in network.named_parameters():
             if name.endswith(("noise_strength", "noise.weight")):
                 parameter.copy_(torch.randn_like(parameter) * 0.3)
+            elif name.endswith("input.affine.weight"):
+                parameter.copy_(torch.randn_like(parameter) * 0.5)
             elif name.endswith("bias"):
                 mapping = name.startswith(("mapping.", "style."))
                 parameter.add_(torch.randn_like(parameter) * (30 if mapping else 0.3))
@@ -56,40 +60,84 @@ def randomise(network: Any) -> None:
                 module.bias.normal_(0, 0.3)
 
 
-def nvidia(repo: Path, size: int, path: Path, *, third: bool) -> Sample:
-    """stylegan2-ada-pytorch, or the StyleGAN2 of stylegan3."""
+def nvidia_imports(repo: Path) -> Any:
+    """Their EasyDict; what their utilities import and do not need here is stood in for."""
     for name, attributes in {
         "pkg_resources": {"parse_version": str},
         "requests": {"Session": object},
+        "click": {"command": lambda: lambda f: f, "option": lambda *a, **k: lambda f: f},
     }.items():
-        sys.modules.setdefault(name, types.ModuleType(name))  # imported by their utilities, not needed here
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            sys.modules[name] = types.ModuleType(name)
         for attribute, value in attributes.items():
             if not hasattr(sys.modules[name], attribute):
                 setattr(sys.modules[name], attribute, value)
     sys.modules["pkg_resources"].parse_version = importlib.import_module("packaging.version").parse  # type: ignore[attr-defined]
     sys.path.insert(0, str(repo))
-    easy_dict = importlib.import_module("dnnlib").EasyDict
-    module = importlib.import_module("training.networks_stylegan2" if third else "training.networks")
-    options = easy_dict(channel_base=32768 if size > 256 else 16384, num_fp16_res=4, conv_clamp=256)
-    nested = dict(options) if third else {"synthesis_kwargs": options}
+    return importlib.import_module("dnnlib").EasyDict
+
+
+def nvidia(repo: Path, size: int, path: Path, *, origin: str) -> Sample:
+    """stylegan2-ada-pytorch, or what stylegan3 has: StyleGAN2, StyleGAN3 T and R."""
+    easy_dict = nvidia_imports(repo)
+    mapping = easy_dict()
+    if origin in ("sg3-t", "sg3-r"):
+        module = importlib.import_module("training.networks_stylegan3")
+        nested = easy_dict(channel_base=32768 if size > 256 else 16384, channel_max=512)
+        if origin == "sg3-r":
+            nested.update(channel_base=2 * nested.channel_base, channel_max=1024)
+            nested.update(conv_kernel=1, use_radial_filters=True)
+    else:
+        third = origin == "sg3"
+        module = importlib.import_module("training.networks_stylegan2" if third else "training.networks")
+        options = easy_dict(channel_base=32768 if size > 256 else 16384, num_fp16_res=4, conv_clamp=256)
+        nested = options if third else easy_dict(synthesis_kwargs=options)
     generator = module.Generator(
-        z_dim=512,
-        c_dim=0,
-        w_dim=512,
-        img_resolution=size,
-        img_channels=3,
-        mapping_kwargs=easy_dict(),
-        **nested,
+        z_dim=512, c_dim=0, w_dim=512, img_resolution=size, img_channels=3, mapping_kwargs=mapping, **nested
     )
     generator = generator.eval().requires_grad_(False)
     randomise(generator)
     generator.mapping.w_avg.normal_()
+    if origin in ("sg3-t", "sg3-r"):
+        trained_magnitudes(generator)
+    return official_answers(generator, path)
+
+
+def trained_magnitudes(generator: Any) -> None:
+    """Moving averages near what the layers see, as after training, and an image of range about 10."""
+    layers = [getattr(generator.synthesis, name) for name in generator.synthesis.layer_names]
+    for layer in layers:
+        layer.magnitude_ema_beta = 0.0
+    generator.synthesis(torch.randn(1, generator.num_ws, 512), update_emas=True)
+    with torch.no_grad():
+        layers[-1].weight.mul_(10)
+        for layer in layers:
+            layer.magnitude_ema.mul_(torch.empty(()).uniform_(0.6, 1.6))
+
+
+def official_answers(generator: Any, path: Path) -> Sample:
+    """What their generator says, and their pickle of it."""
     z, w = torch.randn(1, 512), torch.randn(1, generator.num_ws, 512) * 1.5
     image = generator.synthesis(w, noise_mode="const", force_fp32=True)
     mapped = generator.mapping(z, torch.zeros(1, 0), truncation_psi=PSI)
-    with path.open("wb") as file:
-        pickle.dump({"G": None, "D": None, "G_ema": copy.deepcopy(generator), "augment_pipe": None}, file)
+    if not path.exists():
+        with path.open("wb") as file:
+            pickle.dump({"G": None, "D": None, "G_ema": copy.deepcopy(generator), "augment_pipe": None}, file)
     return {"z": z.numpy(), "mapped": mapped.numpy(), "w": w.numpy(), "image": image.numpy()}
+
+
+def tensorflow(repo: Path, size: int, path: Path) -> Sample:
+    """A pickle of the TensorFlow releases, and the generator that the authors' own converter makes of it."""
+    nvidia_imports(repo)
+    sys.path.append(str(ROOT / "tests" / "export"))
+    files = importlib.import_module("tensorflow_files")
+    files.write_tensorflow(path, files.tensorflow_variables(size, w_dim=512, z_dim=512, widest=512))
+    converter = importlib.import_module("legacy")
+    with path.open("rb") as file:
+        network = converter._LegacyUnpickler(file).load()[2]
+    return official_answers(converter.convert_tf_generator(network), path)
 
 
 def rosinality(repo: Path, size: int, path: Path) -> Sample:
@@ -163,7 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("origin", choices=("ada", "sg3", "ros", "e4e", "psp"))
+    parser.add_argument("origin", choices=("ada", "sg3", "sg3-t", "sg3-r", "tf", "ros", "e4e", "psp"))
     parser.add_argument("--repo", type=Path, required=True)
     parser.add_argument("--ops", type=Path)
     parser.add_argument("--size", type=int, default=64)
@@ -172,8 +220,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         for head in HEADS.get(options.origin, ("",)):
             path = Path(name) / f"checkpoint{head}"
-            if options.origin in ("ada", "sg3"):
-                sample = nvidia(options.repo, options.size, path, third=options.origin == "sg3")
+            if options.origin == "ada" or options.origin.startswith("sg3"):
+                sample = nvidia(options.repo, options.size, path, origin=options.origin)
+            elif options.origin == "tf":
+                sample = tensorflow(options.repo, options.size, path)
             elif options.origin == "ros":
                 sample = rosinality(options.repo, options.size, path)
             else:

@@ -22,6 +22,8 @@ from engines.networks.ops import (
     upsample_image,
 )
 
+MAX_SAMPLES = 1 << 27  # of one layer's activations, 512 MiB: 4 times what 1024 pixels take
+
 
 @dataclass(frozen=True, slots=True)
 class MappingConfig:
@@ -56,6 +58,10 @@ class SynthesisConfig:
             raise ValueError(
                 f"{self.resolution} px with {len(self.channels)} blocks, expected a power of 2, 4 up"
             )
+        for index, width in enumerate(self.channels):  # a file of a few kilobytes may ask for more
+            samples = max(width, self.image_channels) << (2 * index + 4)
+            if samples > MAX_SAMPLES:
+                raise ValueError(f"block {index} has {samples} activations, expected {MAX_SAMPLES} at most")
 
     @property
     def num_ws(self) -> int:

@@ -16,6 +16,7 @@ from export.checkpoints import (
     mobile_stylegan,
     nvlabs_stylegan2,
     nvlabs_stylegan3,
+    nvlabs_tensorflow,
     restyle,
     rosinality,
     stelabou,
@@ -64,6 +65,12 @@ ORIGINS = (
     Origin(
         nvlabs_stylegan3.ORIGIN, "NVIDIA StyleGAN3 (.pkl)", nvlabs_stylegan3.matches, nvlabs_stylegan3.read
     ),
+    Origin(
+        nvlabs_tensorflow.ORIGIN,
+        "NVIDIA StyleGAN2 of TensorFlow (.pkl)",
+        nvlabs_tensorflow.matches,
+        nvlabs_tensorflow.read,
+    ),
     Origin(jahoda.ORIGIN, "Jahoda and Cech's motion mapping", jahoda.matches, jahoda.read),
     Origin(restyle.ORIGIN, "ReStyle", restyle.matches, restyle.read),
     Origin(encoders.ORIGIN, "encoder4editing and pSp", encoders.matches, encoders.read),
@@ -100,7 +107,7 @@ def import_checkpoint(path: Path) -> Imported:
         named = str(error) if path.name in str(error) else f"{path.name}: {error}"
         raise BadCheckpoint(named) from error
     # What a file holds may have any type anywhere: a number where a dictionary belongs is the file's fault.
-    except (AttributeError, TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
+    except (AttributeError, TypeError, ValueError, LookupError, OverflowError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:80]
         raise BadCheckpoint(
             f"{path.name}: it is not built as its kind is ({reason}); download it again"

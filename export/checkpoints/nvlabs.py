@@ -126,7 +126,7 @@ def positive(value: Any, what: str) -> float:
     return float(value)
 
 
-def only(what: str, expected: str, values: list[Any]) -> None:
+def only(what: str, expected: Any, values: list[Any]) -> None:
     """Silent values are the default, which is the expected one."""
     for value in values:
         if value not in (None, expected):
