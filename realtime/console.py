@@ -4,6 +4,7 @@
 import json
 import logging
 import math
+import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from rich.text import Text
 
 STATUS_S = 0.5
 STATUS_IN_A_LOG_S = 10.0
+PROGRESS_MARK = "@ "  # before a line of progress that a program reads: "@ tuning 12/200"
+PROGRESS_LINES = "FACEPUPPET_PROGRESS"  # environment variable, "lines": progress is told in such lines
 
 
 def note(line: str) -> None:
@@ -130,3 +133,46 @@ class FrameProgress:
                 self._progress.update(task, total=self._total)
             self._tasks[what] = self._progress.add_task(what, total=self._total)
         self._progress.update(self._tasks[what], completed=done)
+
+
+class StepProgress:
+    """A bar for each thing that is done in a known number of steps, on standard error.
+
+    Silent where that is no terminal, and in lines for a program where PROGRESS_LINES asks for them.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._lines = os.environ.get(PROGRESS_LINES) == "lines"
+        self._quiet = quiet
+        self._tasks: dict[str, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.description:>12}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            refresh_per_second=4,
+        )
+
+    def __enter__(self) -> Self:
+        if self._progress.console.is_terminal and not self._lines and not self._quiet:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress.live.is_started:
+            self._progress.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """`done` of `total` steps of `what` are done."""
+        if self._quiet:
+            return
+        if self._lines:
+            note(f"{PROGRESS_MARK}{what} {done}/{total}")
+            return
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)

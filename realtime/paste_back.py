@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: MIT
+"""The generated head back into its photo: the photo's own background and body stay, the head is laid over.
+Knows no network: it is given the generated crop and the person's matte in it.
+
+The crop is placed where the head of the portrait, turned by the driver, would be aligned: a generator that
+was trained on aligned faces draws every head in the middle of its picture, upright and of one size. Hair
+that reaches beyond the crop is the photo's own and moves along.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from face.alignment import crop_transform, ffhq_quad
+from face.face_model import face_model
+from face.matte import background_plate
+from face.motion_vector import HEAD_CENTRE
+from face.pose import euler_angles, rotation_matrix
+from realtime.frame import Image
+
+Floats = NDArray[np.float32]
+
+CHIN = 152  # landmark
+# In sides of the crop.
+MARGIN = 0.3  # of the canvas around the crop, on the left, the top and the right
+SEAM = 0.07  # over which the crop passes into the photo's own hair
+# The head's mask reaches below the chin and fades over the neck; what the photo shows of the head itself is
+# painted over only down to the chin, so that its neck stays under the fade.
+FADE_BELOW = (0.04, 0.20)  # below the chin: whole here, gone there
+HIDE_BELOW = (-0.10, 0.02)
+HIDE_GROWN = 0.03  # how far around the person's outline the photo's head is painted over
+MATCH_REACH = 0.09  # blur of the colour match
+LARGEST_MATCH = 40.0  # grey levels a colour is corrected by
+
+
+@dataclass(frozen=True, slots=True)
+class HeadMove:
+    """How the driver's head moved against its rest; angles as Motion.rotation."""
+
+    turn: tuple[float, float, float]  # degrees of yaw, pitch, roll
+    shift: tuple[float, float]  # of the head's centre, in outer-eye distances, right and down
+    zoom: float  # 1 = as near as at rest
+
+
+STILL = HeadMove((0.0, 0.0, 0.0), (0.0, 0.0), 1.0)
+
+
+class PasteBack:
+    """Composites a generated crop into one photo; not thread-safe, and its result is the caller's own."""
+
+    def __init__(self, photo: Image, alpha: Floats, landmarks: Floats, crop_size: int) -> None:
+        self.size = (photo.shape[1], photo.shape[0])
+        shape, rotation, self._scale, translation = face_model().unpose(landmarks)
+        self._shape = shape - HEAD_CENTRE
+        self._rest = euler_angles(rotation)
+        self._centre = (self._scale * rotation @ HEAD_CENTRE + translation).astype(np.float32)
+        self._side, self._margin = crop_size, round(MARGIN * crop_size)
+        quad = self._quad(STILL)
+        to_crop, to_photo = crop_transform(quad, crop_size)
+        chin = float((to_crop @ np.array([*landmarks[CHIN, :2], 1.0], np.float32))[1]) / crop_size
+        plate = background_plate(photo, alpha)
+        self._photo = self._without_head(photo, plate, alpha, self._on_canvas(to_photo), chin)
+        # What the canvas holds without a generated crop: the photo's own head.
+        width, height = crop_size + 2 * self._margin, crop_size + self._margin
+        to_canvas = to_crop.copy()
+        to_canvas[:, 2] += self._margin
+        own = cv2.warpAffine(photo, to_canvas, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+        own_alpha = cv2.warpAffine(alpha, to_canvas, (width, height), borderMode=cv2.BORDER_CONSTANT)
+        self._head = _below(width, height, (self._margin, self._margin), crop_size, chin, FADE_BELOW)
+        self._canvas = np.dstack((own, np.clip(own_alpha * self._head * 255, 0, 255).astype(np.uint8)))
+        self._laid = self._canvas.copy()
+        top, left = self._margin, self._margin
+        self._crop = np.s_[top : top + crop_size, left : left + crop_size]
+        self._own, self._own_alpha = own[self._crop].astype(np.float32), own_alpha[self._crop]
+        self._seam = _inside(crop_size)[..., None]
+        self._outer = self._canvas[self._crop].astype(np.float32) * (1 - self._seam)
+        self._match = np.zeros((crop_size, crop_size, 3), np.float32)
+
+    def match_colours(self, crop: Image, alpha: Floats) -> None:
+        """Take the generated portrait at rest: what it differs by from the photo, smoothed, is added from now
+        on, so that neck and hair meet without an edge.
+        """
+        weight = np.minimum(alpha, self._own_alpha)  # where both show the person
+        reach = MATCH_REACH * self._side
+        difference = cv2.GaussianBlur((self._own - crop) * weight[..., None], (0, 0), reach)
+        total = cv2.GaussianBlur(weight, (0, 0), reach)
+        smooth = difference / np.maximum(total, 0.02)[..., None]
+        self._match = np.clip(smooth, -LARGEST_MATCH, LARGEST_MATCH).astype(np.float32)
+
+    def __call__(self, crop: Image, alpha: Floats, move: HeadMove) -> Image:
+        """(H, W, 3) uint8: `crop` (S, S, 3) is what was generated, `alpha` (S, S) the person in it."""
+        head = self._head[self._crop]
+        drawn = np.dstack((cv2.add(crop, self._match, dtype=cv2.CV_32F), alpha * head * 255))
+        blended = drawn * self._seam + self._outer
+        self._laid[self._crop] = np.clip(blended + 0.5, 0, 255).astype(np.uint8)
+        out = self._photo.copy()
+        _, to_photo = crop_transform(self._quad(move), self._side)
+        lay_over(out, self._laid, self._on_canvas(to_photo))
+        return out
+
+    def _on_canvas(self, to_photo: Floats) -> Floats:
+        """(2, 3) from pixels of the canvas, given the way from those of the crop."""
+        shifted = to_photo.copy()
+        shifted[:, 2] -= to_photo[:, :2] @ np.array((self._margin, self._margin), np.float32)
+        return shifted
+
+    def _quad(self, move: HeadMove) -> Floats:
+        """(4, 2) the aligned square of the portrait's head, moved."""
+        turned = rotation_matrix(*(self._rest + np.array(move.turn, np.float32)))
+        moved = (self._shape @ turned.T)[:, :2] * move.zoom + np.array(move.shift, np.float32)
+        return ffhq_quad(np.asarray(self._scale * moved + self._centre[:2]))
+
+    def _without_head(
+        self, photo: Image, plate: Image, alpha: Floats, to_photo: Floats, chin: float
+    ) -> Image:
+        """The photo with its background where the head was, down to the chin."""
+        side, margin = self._side, self._margin
+        # Far beyond the canvas, so that nothing of the head stays above or beside it.
+        far = 2 * side
+        window = _below(side + 2 * far, side + far, (far, far), side, chin, HIDE_BELOW)
+        moved = to_photo.copy()
+        moved[:, 2] -= to_photo[:, :2] @ np.array((far - margin, far - margin), np.float32)
+        hidden = cv2.warpAffine(window, moved, self.size)
+        grow = max(3, round(HIDE_GROWN * side * float(np.hypot(*to_photo[:, 0])))) | 1
+        person = cv2.dilate(alpha, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow)))
+        share = (hidden * cv2.GaussianBlur(person, (0, 0), grow / 4))[..., None]
+        painted = photo + (plate.astype(np.float32) - photo) * share
+        return np.asarray(np.clip(painted + 0.5, 0, 255), np.uint8)
+
+
+def lay_over(under: Image, layer: Image, to_under: Floats) -> None:
+    """Blend `layer` (h, w, 4), its last channel the share, into `under` (H, W, 3) in place."""
+    height, width = layer.shape[:2]
+    corners = np.array([(0, 0, 1), (width, 0, 1), (0, height, 1), (width, height, 1)], np.float32)
+    places = corners @ to_under.T
+    left, top = np.maximum(np.floor(places.min(0)).astype(int), 0)
+    right, bottom = np.minimum(np.ceil(places.max(0)).astype(int) + 1, under.shape[1::-1])
+    if right <= left or bottom <= top:
+        return  # it lies outside the picture
+    moved = to_under.copy()
+    moved[:, 2] -= (left, top)
+    size = (int(right - left), int(bottom - top))
+    laid = cv2.warpAffine(layer, moved, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    region = under[top:bottom, left:right]
+    share = cv2.merge([laid[..., 3]] * 3).astype(np.float32) * np.float32(1 / 255)
+    blended = region + (laid[..., :3].astype(np.float32) - region) * share
+    region[:] = np.clip(blended + 0.5, 0, 255).astype(np.uint8)
+
+
+def _below(
+    width: int, height: int, origin: tuple[int, int], side: int, chin: float, fade: tuple[float, float]
+) -> Floats:
+    """(height, width) 1 down to the chin and fade[0], 0 from fade[1] on; `origin` is where the crop lies."""
+    at = ((np.arange(height) + 0.5 - origin[1]) / side).astype(np.float32)
+    end = min(chin + fade[1], 0.99)
+    start = min(chin + fade[0], end - 0.06)
+    return np.repeat((1 - _rise(at, start, end))[:, None], width, axis=1)
+
+
+def _inside(side: int) -> Floats:
+    """(side, side) 1 inside the crop, 0 at its left, top and right border."""
+    at = ((np.arange(side) + 0.5) / side).astype(np.float32)
+    rise = _rise(at, 0.0, SEAM)
+    return np.asarray(rise[:, None] * (rise * rise[::-1])[None], np.float32)
+
+
+def _rise(at: Floats, start: float, end: float) -> Floats:
+    """A smooth step from 0 at `start` to 1 at `end`."""
+    part = np.clip((at - start) / (end - start), 0, 1)
+    return np.asarray(part * part * (3 - 2 * part), np.float32)
