@@ -2,6 +2,6 @@
 """Networks, and what runs them, behind open_engine(). Knows no camera and no file of another project."""
 
 from engines.base import Engine, Provenance, TensorSpec
-from engines.registry import BACKENDS, open_engine
+from engines.registry import BACKENDS, check_backend, open_engine
 
-__all__ = ["BACKENDS", "Engine", "Provenance", "TensorSpec", "open_engine"]
+__all__ = ["BACKENDS", "Engine", "Provenance", "TensorSpec", "check_backend", "open_engine"]

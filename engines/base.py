@@ -47,6 +47,14 @@ class Engine(Protocol):
     def __exit__(self, *exc_info: object) -> None: ...
 
 
+def one_sample(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """The same with every free dimension at 1, as engines of fixed sizes have it."""
+    return tuple(
+        TensorSpec(spec.name, tuple(1 if isinstance(size, str) else size for size in spec.shape), spec.dtype)
+        for spec in specs
+    )
+
+
 def check_arrays(specs: Sequence[TensorSpec], arrays: Mapping[str, Array]) -> None:
     """Hold arrays against specs: TypeError for names and dtypes, ValueError for shapes."""
     expected = {spec.name for spec in specs}

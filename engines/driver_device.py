@@ -14,7 +14,7 @@ import numpy as np
 
 from engines.base import Array, TensorSpec
 from engines.cuda_driver import CudaDriver, find_gpu, open_driver
-from engines.device import DeviceError
+from engines.device import DeviceBuffer, DeviceError, HostBuffer
 
 NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: does not wait for the default stream
 BLOCKING_SYNC = 1  # CU_EVENT_BLOCKING_SYNC: the waiting thread sleeps, and leaves its core to the tracker
@@ -27,14 +27,12 @@ class PinnedArray:
     """Page-locked memory, seen by numpy. The array must not outlive the device."""
 
     array: Array
-    address: int
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceMemory:
     spec: TensorSpec
     address: int
-    bytes: int
 
 
 class DriverDevice:
@@ -71,20 +69,20 @@ class DriverDevice:
         self._undo.append(partial(self._call, "cuMemFreeHost", memory))
         address = int(memory.value or 0)
         raw = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
-        return PinnedArray(raw.view(spec.dtype).reshape([int(n) for n in spec.shape]), address)
+        return PinnedArray(raw.view(spec.dtype).reshape([int(n) for n in spec.shape]))
 
     def device_buffer(self, spec: TensorSpec) -> DeviceMemory:
         self._enter()
         size, address = _bytes(spec), c_uint64()
         self._driver.call("cuMemAlloc_v2", byref(address), max(size, 1))
         self._undo.append(partial(self._call, "cuMemFree_v2", address))
-        return DeviceMemory(spec, address.value, size)
+        return DeviceMemory(spec, address.value)
 
-    def copy_in(self, target: DeviceMemory, source: PinnedArray, stream: c_void_p) -> None:
-        self._call("cuMemcpyHtoDAsync_v2", target.address, source.address, target.bytes, stream)
+    def copy_in(self, target: DeviceBuffer, source: HostBuffer, stream: c_void_p) -> None:
+        self._call("cuMemcpyHtoDAsync_v2", target.address, _address(source), source.array.nbytes, stream)
 
-    def copy_out(self, target: PinnedArray, source: DeviceMemory, stream: c_void_p) -> None:
-        self._call("cuMemcpyDtoHAsync_v2", target.address, source.address, source.bytes, stream)
+    def copy_out(self, target: HostBuffer, source: DeviceBuffer, stream: c_void_p) -> None:
+        self._call("cuMemcpyDtoHAsync_v2", _address(target), source.address, target.array.nbytes, stream)
 
     def record(self, event: c_void_p, stream: c_void_p) -> None:
         self._call("cuEventRecord", event, stream)
@@ -149,6 +147,10 @@ class DriverDevice:
         value = c_void_p()
         self._driver.call(name, *((*arguments, byref(value)) if last else (byref(value), *arguments)))
         return value
+
+
+def _address(buffer: HostBuffer) -> int:
+    return int(buffer.array.ctypes.data)
 
 
 def _bytes(spec: TensorSpec) -> int:

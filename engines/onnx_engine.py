@@ -75,6 +75,11 @@ def _spec(value: ort.NodeArg) -> TensorSpec:
     return TensorSpec(value.name, shape, DTYPES[value.type])
 
 
+def check() -> str:
+    """What would run it."""
+    return f"onnxruntime {ort.__version__}, CPU"
+
+
 def open_artefact(path: Path, threads: int) -> OnnxEngine:
     """What the registry calls."""
     return OnnxEngine(path, threads=threads)

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 
 from engines.base import Array, TensorSpec
-from engines.device import DeviceBuffer, DeviceError
+from engines.device import DeviceBuffer, DeviceError, HostBuffer
 from face.errors import EngineUnavailable
 
 HIGH_PRIORITY = -1  # of streams: a frame goes before whatever else torch does on this GPU
@@ -65,13 +65,13 @@ class TorchDevice:
         with device_errors():
             return DeviceTensor(spec, torch.empty(spec.shape, dtype=_dtype(spec), device=self._device))
 
-    def copy_in(self, target: DeviceTensor, source: PinnedTensor, stream: torch.cuda.Stream) -> None:
+    def copy_in(self, target: DeviceBuffer, source: HostBuffer, stream: torch.cuda.Stream) -> None:
         with device_errors(), torch.cuda.stream(stream):
-            target.tensor.copy_(source.tensor, non_blocking=True)
+            _there(target).copy_(_here(source), non_blocking=True)
 
-    def copy_out(self, target: PinnedTensor, source: DeviceTensor, stream: torch.cuda.Stream) -> None:
+    def copy_out(self, target: HostBuffer, source: DeviceBuffer, stream: torch.cuda.Stream) -> None:
         with device_errors(), torch.cuda.stream(stream):
-            target.tensor.copy_(source.tensor, non_blocking=True)
+            _here(target).copy_(_there(source), non_blocking=True)
 
     def record(self, event: torch.cuda.Event, stream: torch.cuda.Stream) -> None:
         with device_errors():
@@ -119,10 +119,10 @@ class TorchStage:
 
     def enqueue(self, buffers: Mapping[str, DeviceBuffer], stream: torch.cuda.Stream) -> None:
         with device_errors(), torch.cuda.stream(stream), torch.inference_mode():
-            given = [cast(DeviceTensor, buffers[spec.name]).tensor for spec in self.inputs]
+            given = [_there(buffers[spec.name]) for spec in self.inputs]
             made = self._network(*given)
             for spec, value in zip(self.outputs, made if isinstance(made, tuple) else (made,), strict=True):
-                cast(DeviceTensor, buffers[spec.name]).tensor.copy_(value)
+                _there(buffers[spec.name]).copy_(value)
 
     def close(self) -> None:
         self._network = _closed
@@ -153,6 +153,14 @@ def device_errors() -> Iterator[None]:
         if isinstance(error, torch.AcceleratorError | torch.OutOfMemoryError) or "CUDA" in str(error):
             raise DeviceError(text[0] if text else type(error).__name__) from error
         raise
+
+
+def _here(buffer: HostBuffer) -> torch.Tensor:
+    return cast(PinnedTensor, buffer).tensor
+
+
+def _there(buffer: DeviceBuffer) -> torch.Tensor:
+    return cast(DeviceTensor, buffer).tensor
 
 
 def _dtype(spec: TensorSpec) -> torch.dtype:

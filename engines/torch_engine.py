@@ -1,28 +1,35 @@
 # SPDX-License-Identifier: MIT
 """Runs one of our networks eagerly with torch, the reference of every other engine. Knows no graph file."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 
-from engines.base import Array, Provenance, TensorSpec, check_arrays
-from engines.networks.store import Network, load_network
+from engines.base import Array, Provenance, TensorSpec, check_arrays, one_sample
+from engines.networks.store import load_network
 
 
 class TorchEngine:
-    """A network in eager torch, on the CPU or on the GPU named by `device`."""
+    """A network in torch, eager or compiled, on the CPU or on the GPU named by `device`."""
 
-    def __init__(self, path: Path, *, device: str = "cpu", threads: int = 1) -> None:
+    def __init__(self, path: Path, *, device: str = "cpu", threads: int = 1, compiled: bool = False) -> None:
         if threads > 0:
             torch.set_num_threads(threads)  # torch has one setting for the whole process
         network = load_network(path).to(device).eval().requires_grad_(False)
-        self._network: Network | None = network
-        self._device = torch.device(device)
         self.inputs: tuple[TensorSpec, ...] = network.inputs
         self.outputs: tuple[TensorSpec, ...] = network.outputs
-        where = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "CPU"
-        self.provenance = Provenance(path, "torch", f"torch {torch.__version__}", f"{where}, eager")
+        self._network: Callable[..., Any] | None = torch.compile(network) if compiled else network
+        self._device = torch.device(device)
+        backend, how = ("torch-compiled", "compiled") if compiled else ("torch", "eager")
+        self.provenance = Provenance(
+            path, backend, f"torch {torch.__version__}", f"{where(self._device.type)}, {how}"
+        )
+
+    def warm_up(self) -> None:
+        """One call with zeros: what is compiled is compiled now."""
+        self.run(**{spec.name: _zeros(spec) for spec in one_sample(self.inputs)})
 
     def run(self, **arrays: Array) -> dict[str, Array]:
         """One call of the network; TypeError and ValueError say which input does not fit."""
@@ -45,7 +52,23 @@ class TorchEngine:
         self.close()
 
 
+def where(kind: str = "") -> str:
+    """The device by name; without a kind, the one an engine would take."""
+    kind = kind or ("cuda" if torch.cuda.is_available() else "cpu")
+    return str(torch.cuda.get_device_name()) if kind == "cuda" else "CPU"
+
+
+def check() -> str:
+    """What would run it."""
+    return f"torch {torch.__version__}, {where()}"
+
+
 def open_artefact(path: Path, threads: int) -> TorchEngine:
     """What the registry calls: on the GPU when torch sees one."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return TorchEngine(path, device=device, threads=threads)
+
+
+def _zeros(spec: TensorSpec) -> Array:
+    array: Array = torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)).numpy()
+    return array

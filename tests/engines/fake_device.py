@@ -88,11 +88,18 @@ class FakeDevice:
         self._host_ms = 0.0  # the latest moment the host knows of
         self._tape: list[Order] | None = None  # of the capture under way
         self._address = 4096
-        self._thread: int | None = None
+        self.threads: dict[str, int] = {}
 
     def freeze(self) -> None:
-        """From now on nothing may be made: the loop has begun."""
+        """From now on nothing may be made: the loop has begun, in whatever thread comes first."""
         self.frozen = True
+        self.threads.clear()
+
+    def used_by(self, what: str) -> None:
+        """One thread uses one thing; it may be another one than the thread that opened it."""
+        here = threading.get_ident()
+        if self.threads.setdefault(what, here) != here:
+            raise Misuse(f"{what} was used from two threads")
 
     # -- what is made
 
@@ -273,10 +280,7 @@ class FakeDevice:
             raise Misuse("the device was used after it was closed")
         if self._failed:
             raise DeviceError("an illegal memory access was encountered")  # a lost device stays lost
-        here = threading.get_ident()
-        self._thread = self._thread or here
-        if here != self._thread:
-            raise Misuse("one device was used from two threads")
+        self.used_by("the device")
 
 
 def merge(clock: Clock, other: Clock) -> None:
@@ -315,16 +319,14 @@ class FakeStage:
         self.name, self.inputs, self.outputs = name, inputs, outputs
         self.closes = self.calls = 0
         self._device, self._compute, self._ms = device, compute, ms
-        self._bound: tuple[int, int] | None = None
+        self._stream: FakeStream | None = None
 
     def enqueue(self, buffers: Mapping[str, Memory], stream: FakeStream) -> None:
         if self.closes:
             raise Misuse(f"{self.name} was used after it was closed")
-        here = (threading.get_ident(), id(stream))
-        self._bound = self._bound or here
-        if here[0] != self._bound[0]:
-            raise Misuse(f"the context of {self.name} was used from two threads")
-        if here[1] != self._bound[1]:
+        self._device.used_by(f"the context of {self.name}")
+        self._stream = self._stream or stream
+        if self._stream is not stream:
             raise Misuse(f"the context of {self.name} was used on two streams")
         if self._device._tape is not None and not self.calls:
             raise Misuse(f"{self.name} was captured before it was warmed up")

@@ -129,6 +129,21 @@ def test_fake_finds_the_default_stream_the_cold_capture_and_the_second_thread() 
 # -- the runner
 
 
+def test_a_runner_may_be_opened_in_one_thread_and_run_in_another() -> None:
+    device = FakeDevice()
+    frame = deltas(1)[0]
+    with open_runner(device) as runner:
+        device.freeze()
+        images: list[Array] = []
+        thread = threading.Thread(target=lambda: images.append(runner.run(delta=frame)["image"]))
+        thread.start()
+        thread.join()
+        np.testing.assert_array_equal(images[0], drawn(mapped(frame)))
+        with pytest.raises(Misuse, match="used from two threads"):
+            runner.run(delta=frame)
+        device.freeze()  # closed where it was opened
+
+
 @pytest.mark.parametrize("graphs", [True, False])
 @pytest.mark.parametrize("slots", [1, 2, 3])
 def test_frames_come_back_as_computed_one_by_one(slots: int, graphs: bool) -> None:

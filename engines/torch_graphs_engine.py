@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+"""Runs one of our networks in torch as one CUDA graph, by the device runner. Not yet run on a GPU.
+
+One sample a call: a graph has the addresses and the sizes it was captured with. Knows no graph file.
+"""
+
+from pathlib import Path
+
+import torch
+
+from engines.base import Provenance, one_sample
+from engines.device_runner import DeviceRunner
+from engines.networks.store import load_network
+from engines.torch_device import TorchDevice, TorchStage, why_no_cuda
+from face.errors import EngineUnavailable
+
+
+def check() -> str:
+    """What would run it; EngineUnavailable says what is missing."""
+    why = why_no_cuda()
+    if why:
+        raise EngineUnavailable(why)
+    return f"torch {torch.__version__}, {torch.cuda.get_device_name()}"
+
+
+def open_artefact(path: Path, threads: int) -> DeviceRunner:
+    """What the registry calls."""
+    check()
+    device = TorchDevice()
+    network = load_network(path).to("cuda").eval().requires_grad_(False)
+    stage = TorchStage(path.stem, network, one_sample(network.inputs), one_sample(network.outputs))
+    provenance = Provenance(path, "torch-graphs", f"torch {torch.__version__}", f"{device.name}, CUDA graph")
+    return DeviceRunner(device, [stage], provenance=provenance, slots=1)
