@@ -10,8 +10,10 @@ against.
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from engines.networks.directions import Directions, DirectionsConfig
 from face.direction_parameters import NAMES, RANGES, SCALED_LIMIT
 from training.samples import Samples
 
@@ -83,3 +85,13 @@ def closed_form(samples: Samples, basis: Whitening, *, held: bool, windows: bool
             first, last = CARRIED.get(name, CARRIED_ELSE)
             rows[index, :first] = rows[index, last + 1 :] = 0
     return np.asarray(rows, np.float32)
+
+
+def plain_directions(samples: Samples, *, rows: int = 16) -> Directions:
+    """The closed form with nothing held and one shift for all rows: what training is compared with."""
+    basis = whitening(samples.w)
+    shift = basis.widened(closed_form(samples, basis, held=False, windows=False)[:, :1])
+    network = Directions(DirectionsConfig(len(NAMES), rows, shift.shape[-1], bias=False))
+    plain = np.repeat(shift, rows, axis=1).reshape(len(NAMES), -1)
+    network.linear.weight.data = torch.from_numpy(plain.T.copy())
+    return network
