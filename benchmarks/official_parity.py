@@ -133,7 +133,10 @@ def tensorflow(repo: Path, size: int, path: Path) -> Sample:
     nvidia_imports(repo)
     sys.path.append(str(ROOT / "tests" / "export"))
     files = importlib.import_module("tensorflow_files")
-    files.write_tensorflow(path, files.tensorflow_variables(size, w_dim=512, z_dim=512, widest=512))
+    base = 16384 if size > 256 else 8192
+    variables = files.tensorflow_variables(size, w_dim=512, z_dim=512, fmap_base=base, fmap_max=512)
+    options = {"resolution": size, "fmap_base": base, "mapping_layers": 3, "conv_clamp": 256}
+    files.write_tensorflow(path, variables, options=options)
     converter = importlib.import_module("legacy")
     with path.open("rb") as file:
         network = converter._LegacyUnpickler(file).load()[2]

@@ -25,7 +25,8 @@ def tensorflow_variables(
     seed: int = 0,
     w_dim: int = W_DIM,
     z_dim: int = Z_DIM,
-    widest: int = 16,
+    fmap_base: int = 64,
+    fmap_max: int = 16,
     labels: int = 0,
 ) -> dict[str, Array]:
     """The generator's arrays by their full names; scalars are numpy scalars, as sessions return them."""
@@ -42,7 +43,7 @@ def tensorflow_variables(
         found[f"mapping/Dense{index}/weight"] = draw(w_dim if index else width, w_dim, scale=100)
         found[f"mapping/Dense{index}/bias"] = draw(w_dim, scale=30)
     sizes = [4 << k for k in range(int(math.log2(resolution)) - 1)]
-    widths = [max(widest >> max(k - 1, 0), 4) for k in range(len(sizes))]
+    widths = [min(fmap_base >> (k + 1), fmap_max) for k in range(len(sizes))]
 
     def modulated(name: str, kernel: int, fan: int, outputs: int) -> None:
         found[f"{name}/weight"] = draw(kernel, kernel, fan, outputs)
@@ -109,7 +110,7 @@ def write_tensorflow(
         def below(prefix: str) -> dict[str, Any]:
             return {n[len(prefix) :]: v for n, v in found.items() if n.startswith(prefix)}
 
-        given = {"num_channels": 3, "label_size": 0, "fmap_base": 8192, **(options or {})}
+        given = {"num_channels": 3, "label_size": 0, "fmap_base": 64, **(options or {})}
         mapping = network("G_mapping", builders[1], below("mapping/"), {"dlatent_broadcast": 6, **given})
         synthesis = network("G_synthesis", builders[2], below("synthesis/"), dict(given))
         own = {n: v for n, v in found.items() if not n.startswith(("mapping/", "synthesis/"))}
