@@ -206,7 +206,12 @@ def test_auto_asks_in_order_and_passes_over_what_cannot_run(
         assert not BACKENDS[passed].by_itself or f"auto passes {passed} over" in caplog.text
 
 
-def test_auto_takes_what_opens_in_seconds_alone() -> None:
+@needs_torch
+def test_auto_takes_what_opens_in_seconds_alone(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_first = {name: BACKENDS[name] for name in ("torch-compiled", "torch")}
+    monkeypatch.setattr("engines.registry.BACKENDS", slow_first)
+    with open_engine(model) as engine:
+        assert engine.provenance.backend == "torch"
     assert {b.name for b in BACKENDS.values() if not b.by_itself} == {
         "torch-compiled",
         "tensorrt",
