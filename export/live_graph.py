@@ -8,8 +8,13 @@ motion        the mapping's own inputs                         image (1, H, W, 3
 
 from torch import Tensor, nn
 
-from engines.networks.live import Live, LiveConfig, MappedLive, ShiftLive
+from engines.networks.live import Live, LiveConfig, MappedLive, ShiftLive, StyleLive
+from engines.networks.stylegan2 import Synthesis
+from engines.networks.stylespace import split_at_styles
 from face.errors import WrongUse
+
+MOVERS = ("directions", "landmarks", "motion", "offsets")
+LIVE_HALF = {"motion": "motion_live"}  # the half of the map that a frame needs, where it is split
 
 
 def directions_live(
@@ -28,26 +33,34 @@ def directions_live(
 def live_of(networks: dict[str, nn.Module], config: LiveConfig) -> Live:
     """The live network that these parts, by role, are enough for; WrongUse names what is missing."""
     generator = networks.get("generator")
-    movers = [role for role in ("directions", "landmarks", "motion") if role in networks]
+    movers = [role for role in MOVERS if role in networks]
     if generator is None or len(movers) != 1:
         raise WrongUse(
-            f"a live graph is made of one generator and one of directions, landmarks or motion, and found "
-            f"{', '.join(networks) or 'nothing'}; name all their checkpoints in one export"
+            f"a live graph is made of one generator and one of directions, landmarks, motion or offsets, and "
+            f"found {', '.join(networks) or 'nothing'}; name all their checkpoints in one export"
         )
+    role, mover = movers[0], networks[movers[0]]
     centre = getattr(networks.get("mapping"), "w_avg", None)
     if config.psi != 1 and centre is None:
         raise WrongUse(
-            f"--psi is {config.psi:g}, which needs the mean latent that a mapping network holds; "
-            "name a checkpoint that has it, or use --psi 1"
+            f"psi is {config.psi:g}, which needs the mean latent that a mapping network holds; name a "
+            "checkpoint that has it, or use --psi 1"
         )
-    mover = networks[movers[0]]
     try:
-        live = (
-            MappedLive(generator, mover, config, centre)
-            if movers[0] == "motion"
-            else ShiftLive(generator, mover, config, centre)
-        )
+        live = _joined(role, generator, networks.get(LIVE_HALF.get(role, ""), mover), config, centre)
     except ValueError as error:
-        raise WrongUse(f"generator and {movers[0]} do not fit: {error}; name those made together") from error
+        raise WrongUse(f"generator and {role} do not fit: {error}; name those made together") from error
     result: Live = live.eval().requires_grad_(False)
     return result
+
+
+def _joined(
+    role: str, generator: nn.Module, mover: nn.Module, config: LiveConfig, centre: Tensor | None
+) -> Live:
+    if role == "motion":
+        return MappedLive(generator, mover, config, centre)
+    if role != "offsets":
+        return ShiftLive(generator, mover, config, centre)
+    if not isinstance(generator, Synthesis):
+        raise ValueError(f"offsets are of a StyleGAN2's styles, the generator is {type(generator).__name__}")
+    return StyleLive(split_at_styles(generator)[1], mover, config)

@@ -13,8 +13,9 @@ from typing import cast
 import torch
 from torch import nn
 
-from engines.networks.live import Live, MappedLive, ShiftLive
-from engines.networks.stylegan2 import Synthesis
+from engines.networks.live import Live, MappedLive, ShiftLive, StyleLive
+from engines.networks.stylegan2 import Synthesis, SynthesisConfig
+from engines.networks.stylespace import StyleSynthesis
 from face.errors import WrongUse
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -23,29 +24,48 @@ FLOAT_BLOCKS = 2  # 4 and 8 px: a hundredth of the work, and NVIDIA keeps them i
 
 def half_live(live: Live) -> Live:
     """The same method with its generator in half precision; parameters are shared."""
-    twin = half_synthesis(live.picture.synthesis)
-    centre = live.picture.centre
-    half = (
-        ShiftLive(twin, live.mover, live.config, centre)
-        if isinstance(live, ShiftLive)
-        else MappedLive(twin, live.mapping, live.config, centre)
-    )
-    result: Live = half.eval()
+    if isinstance(live, StyleLive):
+        half = StyleLive(_half_styles(live.synthesis), live.offsets, live.config)
+    elif isinstance(live, ShiftLive):
+        picture = live.picture
+        half = ShiftLive(half_synthesis(picture.synthesis), live.mover, live.config, picture.centre)
+    else:
+        picture = live.picture
+        half = MappedLive(half_synthesis(picture.synthesis), live.mapping, live.config, picture.centre)
+    result: Live = half.eval().requires_grad_(False)
     return result
 
 
 def half_synthesis(synthesis: nn.Module) -> nn.Module:
     """The generator in half precision, with the same parameters; WrongUse where its kind cannot."""
-    config = synthesis.config
-    if isinstance(synthesis, Synthesis):
-        config = replace(config, fp16_blocks=max(len(config.channels) - FLOAT_BLOCKS, 0))
     with torch.device("meta"):
         try:
-            twin = type(synthesis)(config, half=True)
+            config = synthesis.config
+            halved = _upper_half(config) if isinstance(config, SynthesisConfig) else config
+            twin = type(synthesis)(halved, half=True)
         except TypeError as error:
             raise WrongUse(
                 f"a {type(synthesis).__name__} generator has no half precision, expected a StyleGAN2 or "
                 "MobileStyleGAN; leave --precision fp16 out"
             ) from error
-    twin.load_state_dict(synthesis.state_dict(), strict=True, assign=True)
+    return _filled(twin, synthesis)
+
+
+def _half_styles(synthesis: StyleSynthesis) -> nn.Module:
+    """The same of a generator behind its affines."""
+    with torch.device("meta"):
+        twin = StyleSynthesis(synthesis.config)
+        twin.synthesis = Synthesis(_upper_half(synthesis.config.synthesis), half=True)
+        for layer in twin.layout.layers:
+            twin.synthesis.blocks.get_submodule(layer.name).affine = nn.Identity()
+    return _filled(twin, synthesis)
+
+
+def _upper_half(config: SynthesisConfig) -> SynthesisConfig:
+    """The config with all but the lowest sizes in half precision."""
+    return replace(config, fp16_blocks=max(len(config.channels) - FLOAT_BLOCKS, 0))
+
+
+def _filled(twin: nn.Module, original: nn.Module) -> nn.Module:
+    twin.load_state_dict(original.state_dict(), strict=True, assign=True)
     return cast(nn.Module, twin.eval().requires_grad_(False))

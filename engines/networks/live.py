@@ -30,21 +30,17 @@ class Picture(nn.Module):
         super().__init__()
         if config.psi != 1 and centre is None:
             raise ValueError(f"psi is {config.psi} and there is no centre of truncation")
-        _, channels, height, width = synthesis.outputs[0].shape
-        if channels != 3:
-            raise ValueError(f"the generator makes {channels} channels, expected 3")
         self.psi, self.synthesis = config.psi, synthesis
         rows, w_dim = row_shape(synthesis.inputs[0])
         kept = None if config.psi == 1 else _centre(centre, rows, w_dim)
         self.register_buffer("centre", kept)
         self.rows, self.w_dim = rows, w_dim
-        self.output = TensorSpec("image", (1, height, width, 3), "uint8")
+        self.output = picture_spec(synthesis.outputs[0])
 
     def forward(self, w: Tensor) -> Tensor:
         if self.psi != 1:
             w = self.centre * (1 - self.psi) + w * self.psi
-        image = self.synthesis(w) * HALF_RANGE + MIDDLE
-        return image.clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8)  # (1, H, W, 3)
+        return grey_levels(self.synthesis(w))
 
 
 class ShiftLive(nn.Module):
@@ -98,7 +94,42 @@ class MappedLive(nn.Module):
         return self.picture(self.mapping(*motion))
 
 
-Live = ShiftLive | MappedLive
+class StyleLive(nn.Module):
+    """The portrait's styles (1, C) with offsets of the motion added: the method stylespace."""
+
+    kind = "live-style"
+
+    def __init__(self, synthesis: nn.Module, offsets: nn.Module, config: LiveConfig) -> None:
+        super().__init__()
+        if config.psi != 1:
+            raise ValueError("styles are not truncated: the portrait's latent was, before it became styles")
+        found, wanted = offsets.outputs[0].shape[1], synthesis.inputs[0].shape[1]
+        if found != wanted:
+            raise ValueError(f"the offsets are of {found} styles, the generator reads {wanted}")
+        self.config, self.synthesis, self.offsets = config, synthesis, offsets
+        self.inputs = (*_one(synthesis.inputs), *_one(offsets.inputs))
+        self.outputs = (picture_spec(synthesis.outputs[0]),)
+
+    def forward(self, style: Tensor, alpha: Tensor) -> Tensor:
+        if self.config.limit is not None:
+            alpha = alpha.clamp(-self.config.limit, self.config.limit)
+        return grey_levels(self.synthesis(style + self.offsets(alpha)))
+
+
+Live = ShiftLive | MappedLive | StyleLive
+
+
+def grey_levels(image: Tensor) -> Tensor:
+    """(1, 3, H, W), about [-1, 1], to uint8 (1, H, W, 3)."""
+    return (image * HALF_RANGE + MIDDLE).clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8)
+
+
+def picture_spec(image: TensorSpec) -> TensorSpec:
+    """What grey_levels makes of a generator's output."""
+    _, channels, height, width = image.shape
+    if channels != 3:
+        raise ValueError(f"the generator makes {channels} channels, expected 3")
+    return TensorSpec("image", (1, height, width, 3), "uint8")
 
 
 def row_shape(spec: TensorSpec) -> tuple[int, int]:

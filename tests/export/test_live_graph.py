@@ -13,10 +13,12 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player doe
 from small_live import PARAMETERS, ROWS, W_DIM, small_centre, small_directions, small_live, small_synthesis  # noqa: E402
 
 from engines import TensorSpec, open_engine  # noqa: E402
-from engines.networks.live import LiveConfig, MappedLive, ShiftLive  # noqa: E402
+from engines.networks.live import LiveConfig, MappedLive, ShiftLive, StyleLive  # noqa: E402
 from engines.networks.stylegan2 import Mapping, MappingConfig  # noqa: E402
+from engines.networks.stylespace import StyleOffsets, StyleOffsetsConfig, split_at_styles  # noqa: E402
 from export.live_graph import directions_live, live_of  # noqa: E402
 from export.onnx_export import save_graph  # noqa: E402
+from export.precision import half_live  # noqa: E402
 from export.tape import OPSET  # noqa: E402
 from export.verify import compare_pictures, random_motions, verify_live  # noqa: E402
 from face.errors import BadCheckpoint, WrongUse  # noqa: E402
@@ -138,12 +140,45 @@ def test_a_mapping_of_identity_and_motion_becomes_a_live_graph(tmp_path: Path) -
     assert verify_live(live, tmp_path / "live.onnx").max_levels <= 1
 
 
+def small_offsets() -> StyleOffsets:
+    layers = split_at_styles(small_synthesis())[0].layout.layers
+    config = StyleOffsetsConfig(
+        layer_channels=tuple(layer.channels for layer in layers), names=("smile", "gaze"), layers=(0, 4),
+        channels=(3, 7),
+    )  # fmt: skip
+    offsets = StyleOffsets(config)
+    with torch.no_grad():
+        for value in offsets.state_dict().values():
+            value.uniform_(0.5, 1.5)
+    return offsets.eval().requires_grad_(False)
+
+
+def test_offsets_of_styles_become_a_live_graph(tmp_path: Path) -> None:
+    synthesis, offsets = small_synthesis(), small_offsets()
+    live = live_of({"generator": synthesis, "offsets": offsets}, LiveConfig())
+    assert isinstance(live, StyleLive)
+    save_graph(live, tmp_path / "live.onnx")
+    assert verify_live(live, tmp_path / "live.onnx").max_levels <= 1
+    styles, rest = split_at_styles(synthesis)
+    w, alpha = torch.randn(1, 8, W_DIM), torch.tensor([[2.0, -1.0]])
+    with torch.no_grad():
+        expected = rest(styles(w) + offsets(alpha))
+        found = live(styles(w), alpha)
+    np.testing.assert_array_equal(
+        found.numpy(), (expected * 127.5 + 128).clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8).numpy()
+    )
+    half = half_live(live)
+    save_graph(half, tmp_path / "half.onnx")
+    assert verify_live(live, tmp_path / "half.onnx", precision="fp16").psnr_db >= 45
+    assert half.synthesis.synthesis.half_above == 8
+
+
 def test_live_network_is_assembled_from_a_checkpoints_parts() -> None:
     mapping = Mapping(MappingConfig(z_dim=8, w_dim=W_DIM, num_ws=8, num_layers=1))
     parts = {"generator": small_synthesis(), "mapping": mapping, "directions": small_directions()}
     live = live_of(parts, LiveConfig(psi=0.7))
     torch.testing.assert_close(live.picture.centre, mapping.w_avg.reshape(1, 1, W_DIM))
-    with pytest.raises(WrongUse, match="--psi is 0.7"):
+    with pytest.raises(WrongUse, match="psi is 0.7"):
         live_of({name: part for name, part in parts.items() if name != "mapping"}, LiveConfig(psi=0.7))
     with pytest.raises(WrongUse, match="one generator and one of"):
         live_of({"mapping": mapping}, LiveConfig())
