@@ -4,15 +4,16 @@
 Runtimes are asked in a process of their own: a broken one may crash without taking the examination along.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from face.errors import PuppetError
-from realtime.machine import installed, this_machine
+from realtime.machine import CHECKOUT, installed, this_machine
 from realtime.models import LANDMARKER, SEGMENTER, landmarker_model, segmenter_model
 from realtime.sources import list_cameras
 from realtime.sources.devices import SYSFS, holders
@@ -32,18 +33,61 @@ class Finding:
     cure: str = ""
 
 
-# distribution, what to ask of its module `m`, how to get it
-RUNTIMES: tuple[tuple[str, str, str, str], ...] = (
-    ("onnxruntime", "onnxruntime", "', '.join(m.get_available_providers())", "pip install onnxruntime"),
-    (
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A library that runs networks, and the engines it is for."""
+
+    name: str
+    distributions: tuple[str, ...]  # under one of which it is installed
+    engines: tuple[str, ...]  # names of engines.BACKENDS
+    without: str  # what it means not to have it
+    cure: str
+
+
+RUNTIMES: tuple[Runtime, ...] = (
+    Runtime("onnxruntime", ("onnxruntime",), ("onnx",), "learned methods need it", "pip install onnxruntime"),
+    Runtime(
         "torch",
-        "torch",
-        "f'CUDA {m.version.cuda}, usable: {m.cuda.is_available()}'",
+        ("torch",),
+        ("torch", "torch-graphs", "torch-compiled"),
+        "needed to export and train",
         "pip install 'facepuppet[export]'",
     ),
-    ("tensorrt", "tensorrt", "'loads'", "pip install tensorrt (NVIDIA GPUs only)"),
-    ("tensorrt-rtx", "tensorrt_rtx", "'loads'", "pip install tensorrt-rtx (NVIDIA RTX GPUs only)"),
+    Runtime(
+        "tensorrt-rtx",
+        ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu12-bindings", "tensorrt-rtx"),
+        ("tensorrt-rtx",),
+        "the mesh method needs none",
+        "pip install tensorrt-rtx-cu13-bindings tensorrt-rtx-cu13-libs (NVIDIA RTX GPUs only)",
+    ),
+    Runtime(
+        "tensorrt",
+        ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
+        ("tensorrt",),
+        "the mesh method needs none",
+        "pip install tensorrt (NVIDIA GPUs only)",
+    ),
+    Runtime(
+        "torch2trt",
+        ("torch2trt",),
+        ("torch2trt",),
+        "the mesh method needs none",
+        "see github.com/NVIDIA-AI-IOT/torch2trt (TensorRT 10 and older); --engine tensorrt does without",
+    ),
 )
+# asks engines in a process of its own: prints a JSON list of [engine, usable, what it says]
+ASK_ENGINES = """
+import json, sys
+from engines import check_backend
+from face.errors import EngineUnavailable
+answers = []
+for name in sys.argv[1:]:
+    try:
+        answers.append([name, True, check_backend(name)])
+    except EngineUnavailable as error:
+        answers.append([name, False, str(error)])
+print(json.dumps(answers))
+"""
 
 
 def devices() -> tuple[Finding, ...]:
@@ -205,29 +249,41 @@ def _gpus() -> tuple[Finding, ...]:
 
 def _runtimes() -> tuple[Finding, ...]:
     findings = []
-    for name, module, question, cure in RUNTIMES:
-        version = installed(name)
+    for runtime in RUNTIMES:
+        version = next(filter(None, map(installed, runtime.distributions)), "")
         if not version:
-            needed = "needed to export and train" if name == "torch" else "the mesh method needs none"
-            findings.append(Finding("runtimes", name, "missing", f"not installed; {needed}", cure))
+            detail = f"not installed; {runtime.without}"
+            findings.append(Finding("runtimes", runtime.name, "missing", detail, runtime.cure))
             continue
-        verdict, answer = _asked(module, question)
-        findings.append(
-            Finding("runtimes", name, verdict, f"{version}, {answer}", "" if verdict == "ok" else cure)
-        )
+        verdict, answer = _asked(ASK_ENGINES, runtime.engines)
+        if verdict == "wrong":
+            findings.append(Finding("runtimes", runtime.name, "wrong", f"{version}, {answer}", runtime.cure))
+            continue
+        findings += [_engine(runtime, version, *told) for told in json.loads(answer)]
     return tuple(findings)
 
 
-def _asked(module: str, question: str) -> tuple[str, str]:
-    """Verdict and answer of an expression over the module `m`, from a process of its own."""
-    program = f"import {module} as m; print({question})"
+def _engine(runtime: Runtime, version: str, name: str, usable: bool, said: str) -> Finding:
+    """What an engine says of itself: "wrong" where its library is installed and does not load."""
+    if usable:
+        return Finding("runtimes", name, "ok", said)
+    if said.startswith(f"engine {name} needs"):
+        return Finding("runtimes", name, "wrong", f"does not load: {said}", runtime.cure)
+    detail, _, cure = said.partition("; ")
+    return Finding("runtimes", name, "missing", f"{version}, but {detail}", cure or runtime.cure)
+
+
+def _asked(program: str, arguments: Sequence[str] = ()) -> tuple[str, str]:
+    """Verdict and what a Python program prints, from a process of its own."""
+    path = os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH", ""))))
     try:
         done = subprocess.run(
-            [sys.executable, "-c", program],
+            [sys.executable, "-c", program, *arguments],
             capture_output=True,
             text=True,
             timeout=ASK_TIMEOUT_S,
             check=False,
+            env={**os.environ, "PYTHONPATH": path},
         )
     except subprocess.TimeoutExpired:
         return "wrong", f"did not load within {ASK_TIMEOUT_S:.0f} s"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engines import BACKENDS
 from face.errors import ModelUnavailable
 from realtime import doctor
 from realtime.cli import main
@@ -41,26 +42,54 @@ def test_models_are_shown_with_their_hashes() -> None:
     assert LANDMARKER[2] in details and SEGMENTER[2] in details
 
 
-def test_each_runtime_is_found_or_its_absence_explained() -> None:
+def test_each_engine_of_a_runtime_that_is_installed_says_whether_it_can_run() -> None:
     findings = {finding.name: finding for finding in doctor._runtimes()}
-    assert list(findings) == [name for name, *_ in RUNTIMES]
-    assert "CPUExecutionProvider" in findings["onnxruntime"].detail
-    assert findings["onnxruntime"].detail.startswith(installed("onnxruntime"))
-    for name in ("tensorrt", "tensorrt-rtx"):
-        if not installed(name):
-            assert findings[name].verdict == "missing" and "pip install" in findings[name].cure
+    assert findings["onnx"].verdict == "ok"
+    assert findings["onnx"].detail == f"onnxruntime {installed('onnxruntime')}, CPU"
+    for runtime in RUNTIMES:
+        there = any(map(installed, runtime.distributions))
+        names = runtime.engines if there else (runtime.name,)
+        assert set(names) <= set(findings), runtime.name
+        for name in names:
+            assert findings[name].detail
+            assert findings[name].verdict == "ok" or findings[name].cure
+            assert there or (findings[name].verdict == "missing" and "not installed" in findings[name].detail)
+    assert {name for runtime in RUNTIMES for name in runtime.engines} == set(BACKENDS)
 
 
-def test_a_runtime_that_crashes_is_a_finding_and_not_our_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("said", "verdict", "detail", "cure"),
+    [
+        (
+            "torch 2 was built without CUDA; install one with it",
+            "missing",
+            "built without",
+            "install one with",
+        ),
+        ("engine torch needs torch: libc10.so", "wrong", "does not load: engine torch needs", "facepuppet"),
+        ("no reason and no cure", "missing", "no reason", "facepuppet"),
+    ],
+)
+def test_an_engine_s_own_words_become_finding_and_cure(
+    said: str, verdict: str, detail: str, cure: str
 ) -> None:
-    (tmp_path / "crashing.py").write_text("import os; os.abort()\n")
-    (tmp_path / "lacking.py").write_text("raise ImportError('libcudart.so.99 is not there')\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert doctor._asked("crashing", "1")[0] == "wrong"
-    verdict, answer = doctor._asked("lacking", "1")
+    runtime = next(runtime for runtime in RUNTIMES if runtime.name == "torch")
+    finding = doctor._engine(runtime, "torch", False, said)
+    assert finding.verdict == verdict and detail in finding.detail and cure in finding.cure
+    assert doctor._engine(runtime, "torch", True, "torch 2, CPU") == Finding(
+        "runtimes", "torch", "ok", "torch 2, CPU"
+    )
+
+
+def test_a_runtime_that_crashes_is_a_finding_and_not_our_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor._asked("import os; os.abort()")[0] == "wrong"
+    verdict, answer = doctor._asked("raise ImportError('libcudart.so.99 is not there')")
     assert verdict == "wrong" and "libcudart.so.99" in answer
-    assert doctor._asked("json", "m.dumps([1])") == ("ok", "[1]")
+    assert doctor._asked("import sys; print(sys.argv[1:])", ["a"]) == ("ok", "['a']")
+    monkeypatch.setattr(doctor, "ASK_ENGINES", "import os; os.abort()")
+    monkeypatch.setattr(doctor, "RUNTIMES", RUNTIMES[:1])
+    (finding,) = doctor._runtimes()
+    assert finding.verdict == "wrong" and finding.detail.startswith(installed("onnxruntime"))
 
 
 @pytest.mark.usefixtures("without_runtimes")
