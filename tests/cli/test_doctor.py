@@ -63,7 +63,7 @@ def test_each_engine_of_a_runtime_that_is_installed_says_whether_it_can_run() ->
         (
             "torch 2 was built without CUDA; install one with it",
             "missing",
-            "built without",
+            "2.13, but torch 2 was built",
             "install one with",
         ),
         ("engine torch needs torch: libc10.so", "wrong", "does not load: engine torch needs", "facepuppet"),
@@ -74,9 +74,9 @@ def test_an_engine_s_own_words_become_finding_and_cure(
     said: str, verdict: str, detail: str, cure: str
 ) -> None:
     runtime = next(runtime for runtime in RUNTIMES if runtime.name == "torch")
-    finding = doctor._engine(runtime, "torch", False, said)
+    finding = doctor._engine(runtime, "2.13", "torch", False, said)
     assert finding.verdict == verdict and detail in finding.detail and cure in finding.cure
-    assert doctor._engine(runtime, "torch", True, "torch 2, CPU") == Finding(
+    assert doctor._engine(runtime, "2.13", "torch", True, "torch 2, CPU") == Finding(
         "runtimes", "torch", "ok", "torch 2, CPU"
     )
 
