@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from realtime.badge import Badge
 from realtime.builtin import CAMERA_SIZE, portrait_path, write_driver
+from realtime.directions_puppet import Learned
 from realtime.figures import STAGE_COLUMNS, line_values, stage_rows, summary
 from realtime.frame import EndOfLine, Frame, Puppet
 from realtime.machine import Machine, resident_mib, this_machine
@@ -92,11 +93,12 @@ def run_bench(
     method: str,
     portrait_size: int,
     sink_size: tuple[int, int],
+    learned: Learned = Learned(),  # noqa: B008 (frozen)
     on_sample: Callable[[Sample], None] | None = None,
 ) -> Bench:
     """Play `clip` (None: the built-in one) as a 640x480 camera, `warmup_s` to warm up, then measured."""
     photo = portrait or portrait_path()
-    puppet = open_puppet(method, photo, longest=portrait_size)
+    puppet = open_puppet(method, photo, longest=portrait_size, learned=learned)
     with _as_camera(clip) as camera, FaceTracker() as tracker:
         _run(camera, tracker, puppet, photo, method, _Meter(warmup_s, sink_size, None))
         meter = _Meter(seconds, sink_size, on_sample)

@@ -9,19 +9,22 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from face.errors import PuppetError, SinkUnavailable
+from face.errors import PuppetError, SinkUnavailable, WrongUse
 from realtime import options as opt
 from realtime.cli_live import run, web
 from realtime.cli_machine import devices, doctor
+from realtime.cli_models import app as models_app
 from realtime.cli_offline import bench, demo, render
 from realtime.config import flags_of, sample_config
-from realtime.console import last_line, log_to_stderr, note
+from realtime.console import StepProgress, last_line, log_to_stderr, note
 from realtime.machine import installed
 from realtime.quiet import quiet_natives
 
@@ -56,6 +59,7 @@ app = typer.Typer(
 )
 for _name, _command in COMMANDS.items():
     app.command(_name, epilog=f"Example: {EXAMPLES[_name]}")(_command)
+app.add_typer(models_app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -160,4 +164,78 @@ def export(
         note(line)
     if json_line:
         last_line(report.as_json())
+    return 0
+
+
+@app.command(epilog="Example: facepuppet enroll me.jpg --out me")
+def enroll(
+    portrait: Annotated[Path, typer.Argument(metavar="PORTRAIT", help="Photo of one face.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="The identity folder that is written.")
+    ],
+    size: Annotated[
+        int, typer.Option("--size", metavar="PIXELS", help="Side of the generated picture: 256, 512, 1024.")
+    ] = 256,
+    tune: Annotated[
+        bool, typer.Option("--tune/--no-tune", help="Tune the generator on this portrait, as in LOR.")
+    ] = True,
+    limit: Annotated[
+        float,
+        typer.Option("--limit", metavar="S", min=5, help="Seconds the search may take; less when done."),
+    ] = 150.0,
+    json_line: opt.JsonLine = False,
+    log_level: opt.Logging = "warning",
+) -> int:
+    """Invert a portrait once for --method directions: an identity folder that loads at once ever after.
+
+    Two or three minutes on two cores; needs the extra [ffhq]. Ctrl-C leaves nothing behind.
+    """
+    from realtime.workshop import check_parts, check_size
+
+    log_to_stderr(log_level)
+    check_size(size)
+    check_parts()
+    training = import_module("training.enrol")  # the one place where realtime meets training
+
+    steps = training.EnrolConfig().tune_steps if tune else 0
+    config = training.EnrolConfig(limit_s=limit, tune_steps=steps)
+    with StepProgress() as progress:
+        made = training.enrol(portrait, out, size=size, config=config, on_step=progress)
+    note(
+        f"{made.folder}: {made.seconds:.0f} s, {made.code_steps} steps on the code, {made.tune_steps} on the "
+        f"generator, {made.psnr_db:.1f} dB to the photo"
+    )
+    if json_line:
+        last_line({**asdict(made), "folder": str(made.folder)})
+    return 0
+
+
+@models_app.command(epilog="Example: facepuppet models make ffhq-mobile")
+def make(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="An installed generator: ffhq-mobile.")],
+    size: Annotated[
+        int, typer.Option("--size", metavar="PIXELS", help="Side of the generated picture: 256, 512, 1024.")
+    ] = 256,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Without: the cache, where runs look.")
+    ] = None,
+    json_line: opt.JsonLine = False,
+    log_level: opt.Logging = "warning",
+) -> int:
+    """Write the live graph of an installed generator, which the first run otherwise does."""
+    from realtime.workshop import FFHQ, check_parts, check_size, ffhq_folder
+
+    log_to_stderr(log_level)
+    if name != FFHQ:
+        raise WrongUse(f"model {name!r} cannot be made, expected {FFHQ}; checkpoints: facepuppet export")
+    check_size(size)
+    check_parts()
+    from export.ffhq_model import TERMS, make_model
+
+    with StepProgress() as progress:
+        folder = make_model(out or ffhq_folder(size), size=size, on_step=progress)
+    note(TERMS)
+    note(f"{folder}: {name} at {size} px, ready for --method directions")
+    if json_line:
+        last_line({"folder": str(folder), "size": size})
     return 0

@@ -19,7 +19,7 @@ def run(
     pose_gain: opt.PoseGain = 1.0, expression_gain: opt.ExpressionGain = 1.0, eyes_gain: opt.EyesGain = 1.0,
     smoothing: opt.Smoothing = 1.0,
     method: opt.MethodName = "mesh", engine: opt.Engine = "auto", model: opt.Model = None,
-    portrait_size: opt.PortraitSize = 512,
+    portrait_size: opt.PortraitSize = 512, frame: opt.FrameShown = "photo",
     sinks: opt.Sinks = ["window"],  # noqa: B006 (typer copies it)
     record: opt.Record = None, size: opt.Size = None, fps: opt.Fps = 30.0, fit: opt.FitOption = "letterbox",
     badge: opt.Badge = False,
@@ -33,6 +33,7 @@ def run(
     reference, 0 pass-through, W/S zoom, U/H/J/K move, Shift-Z reset, R mirror, T flip, +/- gain, [ ] smooth,
     B badge, I statistics, O landmarks, L reload portraits, Esc quit. Ctrl-C ends a run with status 0.
     """
+    from realtime.directions_puppet import Learned
     from realtime.live import Driver, Output, Page, check_method, open_live
 
     log_to_stderr(log_level)
@@ -44,6 +45,7 @@ def run(
         Page(host, port, allow_remote),
         portraits=portraits or [],
         method=method,
+        learned=Learned(model, engine, frame),
         portrait_size=portrait_size,
         gains={"pose": pose_gain, "expression": expression_gain, "eyes": eyes_gain},
         smoothing=smoothing,
@@ -63,7 +65,7 @@ def web(
     pose_gain: opt.PoseGain = 1.0, expression_gain: opt.ExpressionGain = 1.0, eyes_gain: opt.EyesGain = 1.0,
     smoothing: opt.Smoothing = 1.0,
     method: opt.MethodName = "mesh", engine: opt.Engine = "auto", model: opt.Model = None,
-    portrait_size: opt.PortraitSize = 512,
+    portrait_size: opt.PortraitSize = 512, frame: opt.FrameShown = "photo",
     sinks: opt.Sinks = [],  # noqa: B006 (typer copies it)
     record: opt.Record = None, size: opt.Size = None, fps: opt.Fps = 30.0, fit: opt.FitOption = "letterbox",
     badge: opt.Badge = True,

@@ -20,21 +20,37 @@ MOTION = ".npz"
 
 def demo(
     out: opt.DemoOut = Path("demo.mp4"), seconds: opt.DemoSeconds = 10.0,
+    method: opt.MethodName = "mesh", engine: opt.Engine = "auto", model: opt.Model = None,
+    seed: opt.Seed = 7, psi: opt.Psi = 0.7, frame: opt.FrameShown = "photo",
     config: opt.Config = None, json_line: opt.JsonLine = False, log_level: opt.Logging = "warning",
 ) -> int:  # fmt: skip
     """Show the main job with what comes along: no camera, no screen, no photo needed.
 
     A scripted driver talks, turns, nods, blinks, smiles and looks around; the film of it is tracked and moves
-    a portrait. The file shows driver, portrait and result side by side.
+    a portrait. The file shows driver, portrait and result side by side. With --method directions the portrait
+    is a face that was never anyone's: choose it by --seed.
     """
     from realtime.demo import demonstrate
+    from realtime.directions_puppet import Learned, open_directions
+    from realtime.live import check_method
+    from realtime.render import check_out
 
     log_to_stderr(log_level)
+    check_method(method, engine, model)
+    check_out(out)
+    puppet = None
+    if method != "mesh":
+        drawn = open_directions(f"seed:{seed}:{psi:g}", longest=512, learned=Learned(model, engine, frame))
+        puppet = drawn, drawn.portrait
     with FrameProgress() as progress:
-        made = demonstrate(out, seconds=seconds, on_progress=progress)
-    note(f"{made.out}: {made.frames} frames, driver, portrait and result side by side")
+        made = demonstrate(out, seconds=seconds, puppet=puppet, on_progress=progress)
+    note(
+        f"{made.out}: {made.frames} frames, driver, portrait and result side by side, "
+        f"drawn at {made.stats.mean_fps:.0f} frames a second"
+    )
     if json_line:
-        last_line({"out": str(made.out), "frames": made.frames, "faceless": made.faceless})
+        values = {"out": str(made.out), "frames": made.frames, "faceless": made.faceless}
+        last_line({**values, "drawn_fps": round(made.stats.mean_fps, 2)})
     return 0
 
 
@@ -45,7 +61,7 @@ def render(
     pose_gain: opt.PoseGain = 1.0, expression_gain: opt.ExpressionGain = 1.0, eyes_gain: opt.EyesGain = 1.0,
     smoothing: opt.Smoothing = 1.0, refine: opt.Refine = True,
     method: opt.MethodName = "mesh", engine: opt.Engine = "auto", model: opt.Model = None,
-    portrait_size: opt.PortraitSize = 512,
+    portrait_size: opt.PortraitSize = 512, frame: opt.FrameShown = "photo",
     config: opt.Config = None, json_line: opt.JsonLine = False, log_level: opt.Logging = "warning",
 ) -> int:  # fmt: skip
     """Move a portrait by a video, offline: every frame, the same result each time.
@@ -53,9 +69,9 @@ def render(
     The whole video is tracked first, so its own most neutral moment is the rest that movement is measured
     against. An interrupted or failed render leaves no file behind.
     """
-    from face.photo import read_photo
+    from realtime.directions_puppet import Learned
     from realtime.live import check_method
-    from realtime.puppet import open_puppet
+    from realtime.puppet import open_puppet, portrait_of
     from realtime.render import check_places, refined, track_clip
     from realtime.render import render as draw
 
@@ -63,7 +79,9 @@ def render(
     check_method(method, engine, model)
     check_places(portrait, driving, out)
     tracked = _kept_motion(motion)
-    puppet = open_puppet(method, portrait, longest=portrait_size)
+    learned = Learned(model, engine, frame)
+    puppet = open_puppet(method, portrait, longest=portrait_size, learned=learned)
+    picture = portrait_of(puppet, portrait)
     looks = {"compare": compare, "mirror": mirror, "audio": audio, "badge": badge}
     with FrameProgress() as progress:
         if tracked is None:
@@ -79,7 +97,7 @@ def render(
             _keep_motion(motion, tracked)
         if refine:
             puppet = refined(puppet, tracked, on_progress=progress)
-        made = draw(puppet, read_photo(portrait), driving, out, tracked, **looks, on_progress=progress)
+        made = draw(puppet, picture, driving, out, tracked, **looks, on_progress=progress)
     lost = f", {made.faceless} of them without a face" if made.faceless else ""
     note(f"{made.out}: {made.frames} frames{lost}, drawn at {made.stats.mean_fps:.0f} frames a second")
     if json_line:
@@ -110,7 +128,7 @@ def bench(
     clip: opt.BenchClip = None, seconds: opt.BenchSeconds = 20.0, warmup: opt.Warmup = 5.0,
     report: opt.Report = None, portrait: opt.BenchPortrait = None, size: opt.BenchSize = "512x512",
     method: opt.MethodName = "mesh", engine: opt.Engine = "auto", model: opt.Model = None,
-    portrait_size: opt.PortraitSize = 512,
+    portrait_size: opt.PortraitSize = 512, frame: opt.FrameShown = "photo",
     config: opt.Config = None, json_line: opt.JsonLine = False, log_level: opt.Logging = "warning",
 ) -> int:  # fmt: skip
     """Measure the line on this machine: a clip played as a 640x480 camera into a sink that keeps nothing.
@@ -119,13 +137,15 @@ def bench(
     two cores without a GPU. Exit status 0 means measured, whatever the figures.
     """
     from realtime.bench import Sample, bench_values, run_bench
-    from realtime.live import check_method
+    from realtime.directions_puppet import Learned
+    from realtime.live import check_method, portrait_paths
 
     log_to_stderr(log_level)
     check_method(method, engine, model)
     sink_size = opt.parse_size(size)
     _check_input(clip)
-    _check_input(portrait)
+    if portrait is not None:
+        portrait_paths([str(portrait)])
     _check_report(report)
     latest = "warming up"
 
@@ -139,7 +159,8 @@ def bench(
     with StatusLine(lambda: latest):
         measured = run_bench(
             clip, seconds=seconds, warmup_s=warmup, portrait=portrait, method=method,
-            portrait_size=portrait_size, sink_size=sink_size, on_sample=told,
+            learned=Learned(model, engine, frame), portrait_size=portrait_size, sink_size=sink_size,
+            on_sample=told,
         )  # fmt: skip
     _show_bench(measured)
     if report is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from face.errors import WrongUse
 from realtime.badge import Badge
 from realtime.builtin import portrait_path
+from realtime.directions_puppet import SEED, Learned
 from realtime.frame import EndOfLine, Frame, Sink, Source
 from realtime.keys import press
 from realtime.neutrals import NeutralStore
@@ -80,7 +81,7 @@ def portrait_paths(names: Sequence[str]) -> tuple[Path, ...]:
     """The photos and folders named; the built-in one without a name. WrongUse for what is not there."""
     paths = [portrait_path() if name == BUILT_IN else Path(name) for name in names or [BUILT_IN]]
     for path in paths:
-        if not path.exists():
+        if not path.exists() and not SEED.fullmatch(str(path)):
             raise WrongUse(
                 f"{path} does not exist, expected a portrait photo or a folder of them; check the path"
             )
@@ -104,6 +105,7 @@ def open_live(
     *,
     portraits: Sequence[str],
     method: str,
+    learned: Learned,
     portrait_size: int,
     gains: Mapping[str, float],
     smoothing: float,
@@ -139,7 +141,7 @@ def open_live(
             tracker,
             sinks=plain,
             previews=previews,
-            open_puppet=lambda name, path: open_puppet(name, path, longest=portrait_size),
+            open_puppet=lambda name, path: open_puppet(name, path, longest=portrait_size, learned=learned),
             portraits=paths,
             method=method,
             methods=tuple(PUPPETS),

@@ -12,6 +12,7 @@ from realtime.config import default_path, flags_of, read_config
 
 Method = str
 Fit = Literal["letterbox", "crop"]
+FrameKind = Literal["photo", "crop", "raw"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 EngineName = Literal["auto", "torch", "onnx", "tensorrt", "tensorrt-rtx"]
 
@@ -116,13 +117,19 @@ Portraits = Annotated[
     typer.Argument(
         metavar="PORTRAIT",
         show_default=False,
-        help="Photos of one face each, or folders of them; keys 1 to 9 choose. Without: the built-in one.",
+        help="Photos of one face each, identity folders, or folders of them; keys 1 to 9 choose. seed:N is a "
+        "generated face, for the method directions. Without: the built-in photo.",
     ),
 ]
 MethodName = Annotated[
     str,
     typer.Option(
-        "--method", "-m", metavar="NAME", rich_help_panel=PORTRAIT, help="What moves the portrait: mesh."
+        "--method",
+        "-m",
+        metavar="NAME",
+        rich_help_panel=PORTRAIT,
+        help="What moves the portrait: mesh (its own 3D mesh, any photo at once) or directions (a generator "
+        "draws the face; needs the extra [ffhq], enrols a photo once).",
     ),
 ]
 Engine = Annotated[
@@ -140,6 +147,36 @@ Model = Annotated[
         metavar="DIR",
         rich_help_panel=PORTRAIT,
         help="An exported model's folder, for learned methods.",
+    ),
+]
+FrameShown = Annotated[
+    FrameKind,
+    typer.Option(
+        "--frame",
+        rich_help_panel=PORTRAIT,
+        help="Method directions: the generated head in the whole photo, in the photo's aligned square at the "
+        "generator's size (crop), or nothing but what the generator draws (raw).",
+    ),
+]
+Seed = Annotated[
+    int,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        min=0,
+        max=999_999_999,
+        rich_help_panel=PORTRAIT,
+        help="Method directions: which face that was never anyone's.",
+    ),
+]
+Psi = Annotated[
+    float,
+    typer.Option(
+        "--psi",
+        min=0,
+        max=1,
+        rich_help_panel=PORTRAIT,
+        help="Method directions: 0 is the mean face, 1 the generator's full variety.",
     ),
 ]
 PortraitSize = Annotated[
@@ -275,7 +312,9 @@ DemoSeconds = Annotated[
     float,
     typer.Option("--seconds", metavar="S", min=0.5, max=60, rich_help_panel=RUN, help="How long it is."),
 ]
-RenderPortrait = Annotated[Path, typer.Argument(metavar="PORTRAIT", help="Photo of one face.")]
+RenderPortrait = Annotated[
+    Path, typer.Argument(metavar="PORTRAIT", help="Photo of one face, an identity folder, or seed:N.")
+]
 RenderDriving = Annotated[Path, typer.Argument(metavar="DRIVING", help="Video of the one who moves it.")]
 RenderOut = Annotated[Path, typer.Argument(metavar="OUT", help="The mp4 that is written.")]
 Compare = Annotated[

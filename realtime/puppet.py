@@ -14,12 +14,15 @@ from face.face_model import SURFACE, face_model
 from face.matte import background_plate, drawn_inside, foreground
 from face.motion import Motion
 from face.mouth import build_mouth, paint_mouth
+from face.photo import read_photo
 from face.pose import euler_angles
 from face.raster import composite, rasterise
 from face.response import measure_response
 from face.retarget import UNTRIMMED, Retargeter, RigPose
 from face.rig import LEFT_EYE, build_rig
+from realtime.directions_puppet import Learned, open_directions
 from realtime.frame import Image, Puppet
+from realtime.identity import photo_of
 from realtime.portrait import FaceReader, Portrait, open_portrait
 from realtime.reference import Rest
 
@@ -144,20 +147,32 @@ class RefinedPuppet:
         return self._puppet.trimmed(motion, self._trims.get(motion.captured_s, UNTRIMMED))
 
 
-def open_mesh(photo: Path | str | Image, *, longest: int = DEFAULT_LONGEST_PX) -> Puppet:
-    """The training-free puppet of a portrait photo."""
-    return MeshPuppet(open_portrait(photo, longest=longest))
+def open_mesh(photo: Path | str | Image, *, longest: int, learned: Learned) -> Puppet:
+    """The training-free puppet of a portrait photo, or of the photo in an identity folder."""
+    return MeshPuppet(open_portrait(photo_of(photo), longest=longest))
 
 
-PUPPETS: dict[str, Callable[..., Puppet]] = {"mesh": open_mesh}
+PUPPETS: dict[str, Callable[..., Puppet]] = {"mesh": open_mesh, "directions": open_directions}
 
 
-def open_puppet(method: str, photo: Path | str | Image, *, longest: int = DEFAULT_LONGEST_PX) -> Puppet:
+def open_puppet(
+    method: str,
+    photo: Path | str | Image,
+    *,
+    longest: int = DEFAULT_LONGEST_PX,
+    learned: Learned = Learned(),  # noqa: B008 (frozen)
+) -> Puppet:
     """A puppet of `photo` by a method's name; pictures come out with their longer side at most `longest`
-    pixels.
+    pixels. `learned` is for the methods that run networks.
 
     Raises WrongUse for an unknown method, BadImage or BadPortrait for a photo that cannot be used.
     """
     if method not in PUPPETS:
         raise WrongUse(f"method {method!r} is not known, expected one of: {', '.join(PUPPETS)}")
-    return PUPPETS[method](photo, longest=longest)
+    return PUPPETS[method](photo, longest=longest, learned=learned)
+
+
+def portrait_of(puppet: Puppet, path: Path) -> Image:
+    """What a puppet looks like at rest: what it tells, or the photo it was opened with."""
+    own = getattr(puppet, "portrait", None)
+    return own if isinstance(own, np.ndarray) else read_photo(Path(str(photo_of(path))))

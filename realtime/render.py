@@ -15,6 +15,7 @@ from face.errors import BadMotion, BadVideo, SinkUnavailable, WrongUse
 from face.gain import gain_of, gained
 from face.motion import Motion
 from realtime.badge import Badge
+from realtime.directions_puppet import SEED
 from realtime.frame import Frame, Image, Puppet
 from realtime.pipeline import Item, Step, play
 from realtime.puppet import MeshPuppet
@@ -180,6 +181,8 @@ def side_by_side(images: list[Image]) -> Image:
 def check_places(portrait: Path, driving: Path, out: Path) -> None:
     """WrongUse for inputs that are not there, and for an output that would overwrite one of them."""
     for path, what in ((portrait, "a portrait photo"), (driving, "a driving video")):
+        if path is portrait and SEED.fullmatch(str(path)):
+            continue
         if not path.exists():
             raise WrongUse(f"{path} does not exist, expected {what}; check the path")
         if out.exists() and out.resolve() == path.resolve():

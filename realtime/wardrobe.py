@@ -9,6 +9,7 @@ from typing import Self
 
 from face.errors import PuppetError, WrongUse
 from realtime.frame import Puppet
+from realtime.identity import is_identity
 
 logger = logging.getLogger(__name__)
 
@@ -19,13 +20,13 @@ Opener = Callable[[str, Path], Puppet]  # method, portrait
 
 
 def find_portraits(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Files as given, folders as the pictures in them by name; WrongUse when a folder holds none."""
+    """Files and identity folders as given, of other folders their content; WrongUse where that is nothing."""
     found: list[Path] = []
     for path in paths:
-        if not path.is_dir():
+        if not path.is_dir() or is_identity(path):
             found.append(path)
             continue
-        inside = sorted(each for each in path.iterdir() if each.suffix.lower() in PICTURES)
+        inside = sorted(e for e in path.iterdir() if e.suffix.lower() in PICTURES or is_identity(e))
         if not inside:
             raise WrongUse(f"{path} holds no picture ({', '.join(sorted(PICTURES))}); name a portrait photo")
         found += inside

@@ -52,6 +52,12 @@ def check_parts() -> None:
         )
 
 
+def check_size(size: int) -> None:
+    """WrongUse for a picture the generator does not make."""
+    if size not in SIZES:
+        raise WrongUse(f"size is {size}, expected one of {', '.join(map(str, SIZES))}")
+
+
 def weights_folder() -> Path:
     """Where our own weights beside the package's lie."""
     spec = find_spec("engines")
@@ -69,8 +75,7 @@ def ffhq_folder(size: int) -> Path:
 
 def ffhq_model(size: int = 256) -> Path:
     """The live model of the installed generator, made when it is not there or was damaged."""
-    if size not in SIZES:
-        raise WrongUse(f"size is {size}, expected one of {', '.join(map(str, SIZES))}")
+    check_size(size)
     folder = ffhq_folder(size)
     if (folder / model_folder.INDEX).is_file():
         try:

@@ -47,7 +47,7 @@ class EnrolConfig:
 
     code_steps: int = 100
     tune_steps: int = 200
-    limit_s: float = 165.0  # for code and tuning together; the rest takes some ten seconds
+    limit_s: float = 150.0  # for code and tuning together; the rest takes some ten seconds
     threads: int = 2
 
 
