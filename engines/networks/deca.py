@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engines.base import TensorSpec
+from engines.networks.stylegan2 import MAX_SAMPLES
 
 INPUT_SIZE = 224  # pixels, both sides
 EXPANSION = 4  # of a unit's width at its end
@@ -28,6 +29,11 @@ class DecaConfig:
     def __post_init__(self) -> None:
         if len(self.widths) != 4 or len(self.depths) != 4:
             raise ValueError(f"{len(self.widths)} widths and {len(self.depths)} depths, expected 4 stages")
+        sides = [INPUT_SIZE >> (stage + 2) for stage in range(4)]
+        units = [width * EXPANSION * side**2 for width, side in zip(self.widths, sides, strict=True)]
+        widest = max(self.widths[0] * (INPUT_SIZE >> 1) ** 2, *units)
+        if widest > MAX_SAMPLES:  # a file of a few kilobytes may ask for more
+            raise ValueError(f"a stage has {widest} activations, expected {MAX_SAMPLES} at most")
 
 
 class Bottleneck(nn.Module):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engines.base import TensorSpec
+from engines.networks.stylegan2 import MAX_SAMPLES
 
 INPUT_SIZE = 256  # pixels, both sides
 COARSE_ROWS, MIDDLE_ROWS = 3, 7  # rows before these read the last and the middle pyramid level
@@ -47,6 +48,9 @@ class EncoderConfig:
             raise ValueError(f"backbone is {self.backbone!r}, expected one of {BACKBONES}")
         if len(self.widths) != 4 or len(self.depths) != 4:
             raise ValueError(f"{len(self.widths)} widths and {len(self.depths)} depths, expected 4 stages")
+        widest = max(width << 2 * (8 - stage) for stage, width in enumerate((self.widths[0], *self.widths)))
+        if widest > MAX_SAMPLES:  # a file of a few kilobytes may ask for more
+            raise ValueError(f"a stage has {widest} activations, expected {MAX_SAMPLES} at most")
 
 
 class SqueezeExcite(nn.Module):

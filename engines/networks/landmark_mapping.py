@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from engines.base import TensorSpec
+from engines.networks.stylegan2 import MAX_SAMPLES
 
 FIRST_KERNEL, KERNEL = 5, 3
 SLOPE = 0.01
@@ -27,6 +28,9 @@ class LandmarkMappingConfig:
     def __post_init__(self) -> None:
         if not self.channels or self.last_size < 1:
             raise ValueError(f"{len(self.channels)} convolutions of a picture of {self.input_size} pixels")
+        widest = max(width * (self.input_size >> index) ** 2 for index, width in enumerate(self.channels))
+        if widest > MAX_SAMPLES:  # a file of a few kilobytes may ask for more
+            raise ValueError(f"a layer has {widest} activations, expected {MAX_SAMPLES} at most")
 
     @property
     def last_size(self) -> int:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Files that mean harm, or are merely broken, as bytes; and honest ones to break."""
 
+import argparse
 import io
 import pickle
 import random
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from checkpoint_files import as_tensors, nvlabs_state, rosinality_state, write_nvlabs
+from method_files import deca_state, joined, landmark_state, mask_state, restyle_encoder_state
 
 TOUCH = "touch {marker}"  # what runs if anything runs
 
@@ -91,6 +93,26 @@ def executing(marker: str) -> dict[str, bytes]:
     files["INST"] = f"\x80\x02(S'{command}'\nios\nsystem\n.".encode("latin1")
     files["OBJ"] = f"\x80\x02(cos\nsystem\nS'{command}'\no.".encode("latin1")
     files["behind an honest name"] = pickle.dumps({"g_ema": {}, "args": Calls(os.system, command)}, 4)
+    return files | executing_methods(Calls(os.system, command))
+
+
+def executing_methods(evil: Calls) -> dict[str, bytes]:
+    """The layouts of whole methods, with something that runs where their options or their numbers stand."""
+    layouts = {
+        "ReStyle's options": {"state_dict": {}, "opts": evil},
+        "ReStyle's mean": {"state_dict": {}, "opts": {}, "latent_avg": evil},
+        "an option": {"state_dict": {}, "opts": argparse.Namespace(encoder_type=evil)},
+        "motion's map": {"state_dict": {"mapping_net.linear_relu.0.weight": evil}},
+        "StyleMask's step": {"mask_net": {}, "num_layers_control": 1, "step": evil},
+        "DECA's optimiser": {"E_flame": {}, "opt": evil},
+        "landmark network": {"landmark_encoder.landmark_encoder.0.weight": evil},
+        "table of styles": [[evil], [evil]],
+    }
+    files = {}
+    for name, root in layouts.items():
+        for protocol in (2, 4):
+            files[f"{name}, protocol {protocol}"] = pickle.dumps(root, protocol)
+        files[f"{name}, zip"] = zipped(pickle.dumps(root, 2))
     return files
 
 
@@ -167,7 +189,7 @@ def broken() -> dict[str, bytes]:
         "stack runs out": b"\x80\x04aaaa.",
         "unknown memo": b"\x80\x04h\x07.",
     }
-    return files | broken_containers()
+    return files | broken_containers() | broken_methods()
 
 
 def broken_containers() -> dict[str, bytes]:
@@ -207,6 +229,61 @@ def broken_containers() -> dict[str, bytes]:
     return files
 
 
+def saved(root: Any) -> bytes:
+    """torch.save in memory."""
+    out = io.BytesIO()
+    torch.save(root, out)
+    return out.getvalue()
+
+
+def broken_methods() -> dict[str, bytes]:
+    """Files of whole methods that ask for too much, or have something else where a network belongs."""
+    stem, linear = "encoder.input_layer.0.weight", "mapping_net.linear_relu.0.weight"
+    landmarks: dict[str, Any] = dict(as_tensors(landmark_state()))
+    landmarks["landmark_encoder.landmark_encoder.0.weight"] = torch.zeros(
+        400, 3, 5, 5
+    )  # 135 million a picture
+    deca: dict[str, Any] = dict(as_tensors(deca_state()))
+    deca["encoder.layer1.0.conv1.weight"] = torch.zeros(11_000, 4, 1, 1)
+    restyle = joined(encoder=restyle_encoder_state("last", "ir_se", 4), decoder=rosinality_state(8))
+    calm = {"encoder_type": "BackboneEncoder"}
+    options = {**calm, "n_iters_per_batch": 10**9}
+    wide = {
+        **restyle,
+        stem: torch.zeros(3000, 6, 3, 3),
+        "encoder.body.0.res_layer.3.weight": torch.zeros(3000, 1, 1, 1),
+    }
+    mean = torch.zeros(24)
+    roots: dict[str, Any] = {
+        "landmark network that fills the memory": landmarks,
+        "DECA that fills the memory": {"E_flame": deca},
+        "ReStyle of a billion steps": {"state_dict": restyle, "opts": options, "latent_avg": mean},
+        "ReStyle that fills the memory": {"state_dict": wide, "opts": calm, "latent_avg": mean},
+        "ReStyle of nothing else": {"state_dict": {stem: torch.zeros(4, 6, 3, 3)}, "latent_avg": mean},
+        "encoder that is a number": {"state_dict": {stem: 3}},
+        "encoder under a number": {"state_dict": {stem: torch.zeros(4, 6, 3, 3), 7: torch.zeros(2)}},
+        "options that are a list": {"state_dict": restyle, "opts": [1, 2], "latent_avg": mean},
+        "state dict that is a Namespace": {"state_dict": argparse.Namespace(**{stem: 3}), "opts": {}},
+        "map without an encoder": {"state_dict": {linear: torch.zeros(2, 4)}},
+        "map that is text": {"state_dict": {stem: torch.zeros(4, 3, 3, 3), linear: "weights"}},
+        "masks that are a list": {"mask_net": [torch.zeros(2, 2)], "num_layers_control": 1},
+        "mask that is a number": {"mask_net": {"network_00.masknet.0.weight": 4}, "num_layers_control": 1},
+        "a hundred masks, one there": {
+            "mask_net": {"network_00.masknet.0.weight": torch.zeros(2, 2)}, "num_layers_control": 100,
+        },
+        "DECA that is a tensor": {"E_flame": torch.zeros(3)},
+        "DECA of one layer": {"E_flame": {"encoder.conv1.weight": torch.zeros(4, 3, 7, 7)}},
+        "landmark network of one layer": dict(list(landmarks.items())[:1]),
+    }  # fmt: skip
+    files = {name: saved(root) for name, root in roots.items()}
+    endless: list[Any] = []
+    endless.append(endless)
+    files["table of itself"] = pickle.dumps([endless, endless], 4)
+    files["table of tables of tables"] = pickle.dumps([[[[]]], [[[]]]], 4)
+    files["table of names alone"] = pickle.dumps([["ToRGB"], ["ToRGB"]], 4)
+    return files
+
+
 def zipfile_of(entries: dict[str, bytes]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
@@ -224,6 +301,15 @@ def honest_files(folder: Path) -> dict[str, bytes]:
     torch.save(saved, folder / "old.pt", _use_new_zipfile_serialization=False)
     matrix = {"linear.weight": torch.zeros(1024, 3)}
     torch.save({"A_matrix": matrix, "w_plus": True}, folder / "matrix.pt")
+    masks = {"mask_net": as_tensors(mask_state((4, 3))), "num_layers_control": 2, "step": 1}
+    torch.save(masks, folder / "mask_old.pt", _use_new_zipfile_serialization=False)
+    restyle = joined(encoder=restyle_encoder_state("last", "ir_se", 4), decoder=rosinality_state(8))
+    options = argparse.Namespace(encoder_type="BackboneEncoder", output_size=8)
+    torch.save({"state_dict": restyle, "opts": options, "latent_avg": torch.zeros(24)}, folder / "restyle.pt")
+    torch.save({"E_flame": as_tensors(deca_state()), "opt": {}}, folder / "deca.tar")
+    sizes = [512] * 15 + [256] * 3 + [128] * 3 + [64] * 3 + [32] * 2
+    table = [[torch.ones(size).numpy() for size in sizes] for _ in range(2)]
+    (folder / "S_mean_std").write_bytes(pickle.dumps(table, 3))
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 

@@ -20,6 +20,10 @@ from export.checkpoints.identify import import_checkpoint  # noqa: E402
 from face.errors import BadCheckpoint, PuppetError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
+HONEST = (
+    "matrix.pt", "nvlabs.pkl", "nvlabs2.pkl", "old.pt", "zip.pt",
+    "mask_old.pt", "restyle.pt", "deca.tar", "S_mean_std",
+)  # fmt: skip
 MUTATIONS = 200  # of each seed file; benchmarks/fuzz_checkpoints.py runs more
 MEMORY_LIMIT = 3 << 30
 SECONDS_LIMIT = 60
@@ -117,7 +121,9 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return honest_files(tmp_path_factory.mktemp("honest"))
 
 
-@pytest.mark.parametrize("name", ["nvlabs.pkl", "zip.pt", "old.pt"])
+@pytest.mark.parametrize(
+    "name", ["nvlabs.pkl", "zip.pt", "old.pt", "mask_old.pt", "restyle.pt", "S_mean_std"]
+)
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9, 0.9999])
 def test_truncated_file_is_one_line(
     name: str, share: float, tmp_path: Path, honest: dict[str, bytes]
@@ -127,7 +133,7 @@ def test_truncated_file_is_one_line(
     refused(path, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["matrix.pt", "nvlabs.pkl", "nvlabs2.pkl", "old.pt", "zip.pt"])
+@pytest.mark.parametrize("name", HONEST)
 def test_mutated_file_loads_or_is_refused(name: str, tmp_path: Path, honest: dict[str, bytes]) -> None:
     rng = random.Random(name)
     path = tmp_path / name
