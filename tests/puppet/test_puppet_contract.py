@@ -2,14 +2,14 @@
 """What every method promises, over the registry: pictures of its size, the caller's own, the same again."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from face.motion import BLENDSHAPE_INDEX, BLENDSHAPES, LANDMARKS, Motion
-from face.motion_vector import motion_of, resting_vector
+from face.face_model import face_model
+from face.motion import BLENDSHAPE_INDEX, Motion
+from face.motion_vector import ROTATION, SCORES, SHAPE, TURN, motion_of, resting_vector
 from realtime.builtin import portrait_path
 from realtime.directions_puppet import Learned
 from realtime.frame import Puppet
@@ -38,12 +38,13 @@ OPENERS: dict[str, Callable[[Path], Puppet]] = {"mesh": mesh, "directions": dire
 
 
 def driver(*, yaw: float = 0.0, jaw: float = 0.0) -> Motion:
+    """The mean face, turned and talking: in its landmarks, its angles and its scores alike."""
     rest = motion_of(resting_vector(), (640, 480), captured_s=0.0)
-    scores = np.zeros(len(BLENDSHAPES), np.float32)
-    scores[BLENDSHAPE_INDEX["jawOpen"]] = jaw
-    assert rest.landmarks.shape == (LANDMARKS, 3)
-    turned = np.array((yaw, 0, 0), np.float32)
-    return replace(rest, rotation=turned, blendshapes=scores, neutral=rest)
+    vector = resting_vector()
+    vector[ROTATION.start] = vector[TURN.start] = yaw
+    vector[SCORES.start + BLENDSHAPE_INDEX["jawOpen"]] = jaw
+    vector[SHAPE] += face_model().expression({"jawOpen": jaw}).ravel()
+    return motion_of(vector, (640, 480), captured_s=0.0, neutral=rest)
 
 
 @pytest.fixture(scope="module", params=sorted(PUPPETS))
