@@ -32,7 +32,10 @@ class MobileHeadConfig:
 
 @dataclass(frozen=True, slots=True)
 class MobileSynthesisConfig:
-    """Features of 4, 8, ... pixels with channels[i] channels each; the image is twice the last of them."""
+    """Features of 4, 8, ... pixels with channels[i] channels each; the image is twice the last of them.
+
+    A head with hidden layers stands in for the last layer's second convolution too, the dearest of all.
+    """
 
     channels: tuple[int, ...] = FULL_CHANNELS
     head: tuple[int, ...] = ()
@@ -74,21 +77,26 @@ def inverse_haar_reference(x: Tensor) -> Tensor:
 
 
 class SeparableConv(nn.Module):
-    """Style, 3x3 convolution of each channel, mix of channels, noise, bias, activation."""
+    """3x3 convolution of each channel, mix of channels, noise (where there is a size), bias, activation.
 
-    def __init__(self, inputs: int, outputs: int, *, size: int, w_dim: int) -> None:
+    `affine` makes the style of what goes in, but is not used here: where two styles meet, their product is
+    applied once, before.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, size: int = 0, w_dim: int) -> None:
         super().__init__()
         self.affine = nn.Linear(w_dim, inputs)
         self.depthwise = nn.Parameter(torch.randn(inputs, 1, 3, 3) / 3)
         self.pointwise = nn.Parameter(torch.randn(outputs, inputs, 1, 1) * inputs**-0.5)
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.register_buffer("noise", torch.zeros(size, size))
+        self.noisy = size > 0
+        if self.noisy:
+            self.register_buffer("noise", torch.zeros(size, size))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x carries its style already: where two styles meet, their product is applied once."""
         x = functional.conv2d(x, self.depthwise, padding=1, groups=x.shape[1])
         x = functional.conv2d(x, self.pointwise, self.bias)
-        return functional.leaky_relu(x + self.noise, SLOPE)
+        return functional.leaky_relu(x + self.noise if self.noisy else x, SLOPE)
 
 
 class DenseConv(nn.Module):
@@ -107,55 +115,45 @@ class DenseConv(nn.Module):
 
 
 class Layer(nn.Module):
-    """Twice the size by the inverse transform, then two convolutions; reads two rows of w."""
+    """Twice the size by the inverse transform, then two convolutions, or one; reads a row of w for each."""
 
-    def __init__(self, inputs: int, outputs: int, *, size: int, w_dim: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, size: int, w_dim: int, whole: bool = True) -> None:
         super().__init__()
         self.up = nn.Linear(w_dim, inputs)
         self.conv1 = SeparableConv(inputs // BANDS, outputs, size=size, w_dim=w_dim)
-        self.conv2 = SeparableConv(outputs, outputs, size=size, w_dim=w_dim)
+        self.conv2 = SeparableConv(outputs, outputs, size=size, w_dim=w_dim) if whole else None
 
     def forward(self, x: Tensor, w1: Tensor, w2: Tensor) -> Tensor:
         shared = torch.cat([self.conv1.affine(w1)] * BANDS, dim=1)  # commutes with the transform
         style = self.up(w1) * shared
         x = self.conv1(inverse_haar(x * style[:, :, None, None]))  # (N, C', 2 H, 2 W)
-        return self.conv2(x * self.conv2.affine(w2)[:, :, None, None])
-
-
-class HeadLayer(nn.Module):
-    """One layer of a head of our own: 3x3 a channel, mix of channels, activation; no style, no noise."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.depthwise = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False)
-        self.pointwise = nn.Conv2d(inputs, outputs, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.leaky_relu(self.pointwise(self.depthwise(x)), SLOPE)
+        return x if self.conv2 is None else self.conv2(x * self.conv2.affine(w2)[:, :, None, None])
 
 
 class MobileHead(nn.Module):
-    """Features (N, C, S, S) and w (N, w_dim) to an image (N, 3, 2 S, 2 S), about [-1, 1]."""
+    """Features (N, C, S, S) and the last two rows of w (N, 2, w_dim) to an image (N, 3, 2 S, 2 S)."""
 
     def __init__(self, config: MobileHeadConfig) -> None:
         super().__init__()
         self.config = config
         widths = (config.inputs, *config.hidden)
-        self.affine = nn.Linear(config.w_dim, config.inputs)
         pairs = zip(widths[:-1], widths[1:], strict=True)
-        self.layers = nn.ModuleList(HeadLayer(inputs, outputs) for inputs, outputs in pairs)
+        self.layers = nn.ModuleList(
+            SeparableConv(inputs, outputs, w_dim=config.w_dim) for inputs, outputs in pairs
+        )
+        self.affine = nn.Linear(config.w_dim, widths[-1])
         self.to_bands = nn.Conv2d(widths[-1], BANDS * config.image_channels, 1)
         self.inputs = (
             TensorSpec("features", ("n", config.inputs, "h", "w")),
-            TensorSpec("w", ("n", config.w_dim)),
+            TensorSpec("rows", ("n", 2, config.w_dim)),
         )
         self.outputs = (TensorSpec("image", ("n", config.image_channels, "2h", "2w")),)
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        x = x * self.affine(w)[:, :, None, None]
-        for layer in self.layers:
-            x = layer(x)
-        return inverse_haar(self.to_bands(x))
+    def forward(self, x: Tensor, rows: Tensor) -> Tensor:
+        """The first layer stands in for a convolution of the row before last; all else reads the last."""
+        for index, layer in enumerate(self.layers):
+            x = layer(x * layer.affine(rows[:, min(index, 1)])[:, :, None, None])
+        return inverse_haar(self.to_bands(x * self.affine(rows[:, 1])[:, :, None, None]))
 
 
 class MobileSynthesis(nn.Module):
@@ -168,8 +166,9 @@ class MobileSynthesis(nn.Module):
         self.constant = nn.Parameter(torch.randn(first, 4, 4))
         self.first = DenseConv(first, first, size=4, w_dim=w_dim)
         pairs = zip(config.channels[:-1], config.channels[1:], strict=True)
+        last = len(config.channels) - 2
         self.layers = nn.ModuleList(
-            Layer(inputs, outputs, size=8 << index, w_dim=w_dim)
+            Layer(inputs, outputs, size=8 << index, w_dim=w_dim, whole=index < last or not config.head)
             for index, (inputs, outputs) in enumerate(pairs)
         )
         self.head = MobileHead(
@@ -180,10 +179,10 @@ class MobileSynthesis(nn.Module):
 
     def forward(self, w: Tensor) -> Tensor:
         """Rows: 0 the first convolution; 1 + 2 i and 2 + 2 i layer i; the last the image head."""
-        return self.head(self.features(w), w[:, self.config.rows - 1])
+        return self.head(self.features(w), w[:, self.config.rows - 2 :])
 
     def features(self, w: Tensor) -> Tensor:
-        """(N, channels[-1], size / 2, size / 2): what the head turns into an image; its row is not read."""
+        """(N, channels[-1], size / 2, size / 2): what the head turns into an image."""
         x = self.constant * self.first.affine(w[:, 0])[:, :, None, None]  # (N, C, 4, 4)
         x = self.first(x)
         for index, layer in enumerate(self.layers):

@@ -98,15 +98,28 @@ def test_each_row_is_read(network: MobileSynthesis) -> None:
 
 
 def test_cut_short_is_the_same_trunk_under_another_head(network: MobileSynthesis) -> None:
-    head = randomised(MobileHead(MobileHeadConfig(12, (8, 8), 16)))
-    short = cut_short(network, head, size=16)
-    w = rows()[:, : short.config.rows]
-    x = network.layers[0](
-        network.first(network.constant * network.first.affine(w[:, 0])[..., None, None]), w[:, 1], w[:, 2]
-    )
+    w = rows()[:, :4]
+    x = network.first(network.constant * network.first.affine(w[:, 0])[..., None, None])
+    linear = randomised(MobileHead(MobileHeadConfig(12, (), 16)))
+    short = cut_short(network, linear, size=16)
     assert short.config.rows == 4
-    assert torch.equal(short(w), head(x, w[:, 3]))
+    assert torch.equal(short(w), linear(network.layers[0](x, w[:, 1], w[:, 2]), w[:, 2:]))
     assert short.first.weight.data_ptr() == network.first.weight.data_ptr()
+
+
+def test_head_with_layers_stands_in_for_the_last_convolution(network: MobileSynthesis) -> None:
+    head = randomised(MobileHead(MobileHeadConfig(12, (8, 6), 16)))
+    short = cut_short(network, head, size=16)
+    w = rows()[:, :4]
+    x = network.first(network.constant * network.first.affine(w[:, 0])[..., None, None])
+    styles = network.layers[0].up(w[:, 1]) * network.layers[0].conv1.affine(w[:, 1]).repeat(1, 4)
+    x = network.layers[0].conv1(inverse_haar(x * styles[..., None, None]))
+    assert "layers.0.conv2.bias" not in short.state_dict()
+    assert torch.allclose(short(w), head(x, w[:, 2:]), atol=TOLERANCE)
+    for row in range(4):
+        moved = w.clone()
+        moved[:, row] += 1
+        assert not torch.allclose(short(moved), short(w), atol=1e-3), row
 
 
 @pytest.mark.parametrize(("size", "channels"), [(16, 8), (64, 12), (20, 12)])
