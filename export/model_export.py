@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""One checkpoint to one model folder: import, graphs, verification, index. Knows the order, no part."""
+"""Checkpoints to one model folder: import, graphs, verification, index. Knows the order, no part."""
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,12 +12,17 @@ from typing import Any
 import onnx as onnx_package
 import torch
 
+from engines.cache import Progress
 from engines.model_folder import sha256_of
 from engines.networks.store import Network, kind_of, save_network
+from export import LiveRequest
 from export.checkpoints.identify import import_checkpoint
+from export.checkpoints.imported import Imported
+from export.live_export import LiveGraphs, check_request, write_live
 from export.model_folder import new_folder, write_index
 from export.onnx_export import save_graph
-from export.verify import Verification, verify_graph
+from export.tensorrt_rtx import BuiltEngine
+from export.verify import PictureVerification, Verification, verify_graph
 from face.errors import SinkUnavailable, WrongUse
 
 logger = logging.getLogger(__name__)
@@ -30,26 +36,42 @@ class ExportReport:
     origin: str
     licence: str
     notes: tuple[str, ...]
-    graphs: dict[str, Verification]  # by role; empty where no ONNX was asked for
+    graphs: dict[str, Verification | PictureVerification]  # by role; empty where no ONNX was asked for
     seconds: float
+    engines: tuple[BuiltEngine, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        graphs = {role: asdict(verification) for role, verification in self.graphs.items()}
-        return {**asdict(self), "folder": str(self.folder), "graphs": graphs}
+        return {**asdict(self), "folder": str(self.folder)}
 
 
-def export_model(path: Path, out: Path, *, onnx: bool = True, safetensors: bool = False) -> ExportReport:
+def export_model(
+    path: Path,
+    out: Path,
+    *,
+    onnx: bool = True,
+    safetensors: bool = False,
+    others: Sequence[Path] = (),
+    live: LiveRequest | None = None,
+    progress: Progress = lambda phase, share: True,
+) -> ExportReport:
     """Write `out` with a graph for each network of the checkpoint, each held against torch first.
 
-    onnx: write graphs; safetensors: write weights for the torch engine. Nothing is left behind on failure.
+    onnx: write graphs; safetensors: write weights for the torch engine. others: checkpoints with further
+    networks of the same model. live: write the method's live graphs too. Nothing is left behind on failure.
     """
-    if not (onnx or safetensors):
+    if not (onnx or safetensors or live is not None):
         raise WrongUse("found neither --onnx nor --safetensors, expected one of them; ask for an output")
+    if live is not None:
+        check_request(live)
     start = time.perf_counter()
-    imported = import_checkpoint(path)
-    source = {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
-    notes = {"origin": imported.origin, "licence": imported.licence, "source_sha256": str(source["sha256"])}
-    graphs: dict[str, Verification] = {}
+    paths = (path, *others)
+    parts = tuple(import_checkpoint(each) for each in paths)
+    imported = _merged(paths, parts)
+    sources = [{"file": p.name, "bytes": p.stat().st_size, "sha256": sha256_of(p)} for p in paths]
+    digests = ", ".join(str(source["sha256"]) for source in sources)
+    notes = {"origin": imported.origin, "licence": imported.licence, "source_sha256": digests}
+    graphs: dict[str, Verification | PictureVerification] = {}
+    lively: LiveGraphs | None = None
     with new_folder(out) as folder:
         try:
             for role, network in imported.networks.items():
@@ -59,13 +81,22 @@ def export_model(path: Path, out: Path, *, onnx: bool = True, safetensors: bool 
                 if onnx:
                     save_graph(network, folder / f"{role}.onnx", notes=notes)
                     graphs[role] = verify_graph(network, folder / f"{role}.onnx")
-                    logger.info("%s.onnx agrees with torch to %.1e", role, graphs[role].max_difference)
+                    logger.info("%s.onnx agrees with torch", role)
+            described = {r: _described(n, graphs.get(r)) for r, n in imported.networks.items()}
+            if live is not None:
+                origins = tuple(part.origin for part in parts)
+                lively = write_live(
+                    imported.networks, folder, live, origins=origins, notes=notes, progress=progress
+                )
+                graphs |= lively.verified
+                described |= {role: lively.described(role) for role in lively.verified}
             index = {
                 "origin": imported.origin,
                 "licence": imported.licence,
                 "notes": list(imported.notes),
-                "source": source,
-                "graphs": {r: _described(n, graphs.get(r)) for r, n in imported.networks.items()},
+                "source": sources[0] if len(sources) == 1 else sources,
+                "graphs": described,
+                "engines": [asdict(engine) for engine in lively.engines] if lively else [],
                 "made_with": _versions(),
             }
             write_index(folder, index)
@@ -74,10 +105,28 @@ def export_model(path: Path, out: Path, *, onnx: bool = True, safetensors: bool 
                 f"cannot write {out} ({error.strerror}); free space or choose another --out"
             ) from error
     seconds = round(time.perf_counter() - start, 2)
-    return ExportReport(out, imported.origin, imported.licence, imported.notes, graphs, seconds)
+    engines = lively.engines if lively else ()
+    return ExportReport(out, imported.origin, imported.licence, imported.notes, graphs, seconds, engines)
 
 
-def _described(network: Network, verification: Verification | None) -> dict[str, Any]:
+def _merged(paths: Sequence[Path], parts: Sequence[Imported]) -> Imported:
+    """All networks as if they came from one file; two of one role are an error."""
+    networks: dict[str, Network] = {}
+    for path, part in zip(paths, parts, strict=True):
+        twice = sorted(set(networks) & set(part.networks))
+        if twice:
+            raise WrongUse(
+                f"{path.name} has a {twice[0]}, and so has a checkpoint before it, expected one of each; "
+                "leave one of them out"
+            )
+        networks |= part.networks
+    origin = " + ".join(dict.fromkeys(part.origin for part in parts))
+    licence = "; ".join(dict.fromkeys(part.licence for part in parts))
+    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+    return Imported(origin, licence, networks, notes)
+
+
+def _described(network: Network, verification: Verification | PictureVerification | None) -> dict[str, Any]:
     """What a player must know to use a network, and how it was verified."""
     return {
         "kind": kind_of(network),

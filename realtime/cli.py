@@ -19,16 +19,19 @@ import typer
 
 from face.errors import PuppetError, SinkUnavailable, WrongUse
 from realtime import options as opt
+from realtime import options_export as exp
+from realtime.cache import cache_folder
 from realtime.cli_live import run, web
 from realtime.cli_machine import devices, doctor
 from realtime.cli_models import app as models_app
 from realtime.cli_offline import bench, demo, render
 from realtime.config import flags_of, sample_config
-from realtime.console import StepProgress, last_line, log_to_stderr, note
+from realtime.console import StatusLine, StepProgress, last_line, log_to_stderr, note
 from realtime.machine import installed
 from realtime.quiet import quiet_natives
 
 INTERRUPTED = 130
+GEFORCE = ("8.6", "8.9", "12.0")  # compute capabilities of RTX 30, 40, 50
 COMMANDS: dict[str, Callable[..., int]] = {
     "demo": demo,
     "run": run,
@@ -139,27 +142,41 @@ def config(
     return 0
 
 
-@app.command(epilog="Example: facepuppet export ffhq.pkl --out models/ffhq")
+@app.command(
+    epilog="Example: facepuppet export A_matrix.pt --with stylegan-voxceleb.pt --out models/vox --live"
+)
 def export(
-    checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="A published checkpoint: .pkl, .pt.")
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="The model folder that is written.")
-    ],
-    onnx: Annotated[bool, typer.Option("--onnx/--no-onnx", help="Write graphs for ONNX Runtime.")] = True,
-    safetensors: Annotated[
-        bool, typer.Option("--safetensors/--no-safetensors", help="Write weights for the torch engine.")
-    ] = False,
-    json_line: opt.JsonLine = False,
-    log_level: opt.Logging = "warning",
-) -> int:
-    """Import a public checkpoint and write a model folder, each graph verified against torch."""
-    from export import export_checkpoint  # the one place where realtime meets export, and only when asked
+    checkpoint: exp.Checkpoint, out: exp.Out, others: exp.Others = None,
+    onnx: exp.Onnx = True, safetensors: exp.Safetensors = False,
+    live: exp.Live = False, precision: exp.Precision = None, psi: exp.Psi = None, limit: exp.Limit = None,
+    tensorrt_rtx: exp.TensorrtRtx = False, capability: exp.Capability = None,
+    json_line: opt.JsonLine = False, log_level: opt.Logging = "warning",
+) -> int:  # fmt: skip
+    """Import public checkpoints and write a model folder, each graph verified against torch."""
+    # the one place where realtime meets export, and only when asked
+    from export import LiveRequest, export_checkpoint
 
     log_to_stderr(log_level)
-    report = export_checkpoint(checkpoint, out, onnx=onnx, safetensors=safetensors)
+    wanted: LiveRequest | None = None
+    if live or tensorrt_rtx or any(flag is not None for flag in (precision, psi, limit, capability)):
+        built_for = tuple(capability or GEFORCE) if tensorrt_rtx or capability else ()
+        cache = cache_folder() / "engines"
+        wanted = LiveRequest(tuple(precision or ("fp32",)), psi, limit, built_for, cache)
+    status = ""  # while importing: an error must stay the only line
+
+    def told(phase: str, share: float) -> bool:
+        nonlocal status
+        status = f"{phase} {share:.0%}"
+        return True
+
+    with StatusLine(lambda: status):
+        report = export_checkpoint(
+            checkpoint, out, onnx=onnx, safetensors=safetensors, others=tuple(others or ()), live=wanted,
+            progress=told,
+        )  # fmt: skip
     note(f"{report.folder}: {report.origin}, licence {report.licence}, {report.seconds:.1f} s")
+    for engine in report.engines:
+        note(f"{engine.file}: {engine.bytes / 2**20:.0f} MiB, {engine.seconds:.1f} s, {engine.runtime}")
     for line in report.notes:
         note(line)
     if json_line:
