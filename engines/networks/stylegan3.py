@@ -18,6 +18,7 @@ from engines.networks.stylegan2 import Dense
 
 ACTIVATION_RATE = 2  # leaky ReLUs run at this many times the higher of a layer's two sampling rates
 MAX_SAMPLES = 1 << 30  # of one activation, 4 GiB: R has 7e8 at 1024 pixels
+MAX_MARGIN = 256  # samples of a grid outside of the picture; public models have 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,9 @@ class AliasFreeConfig:
             raise ValueError(f"bandwidth {self.bandwidth} at rate {self.input_rate}, expected under half")
         if self.sizes[-1] != self.sizes[-2]:
             raise ValueError(f"an image of {self.sizes[-1]} pixels from {self.sizes[-2]}, expected the same")
+        grids = [(self.input_size, self.input_rate), *zip(self.sizes, self.rates, strict=True)]
+        if any(size > rate + MAX_MARGIN for size, rate in grids):
+            raise ValueError(f"a grid is more than {MAX_MARGIN} samples wider than the picture")
         for index in range(layers - 1):
             samples = self.channels[index] * self.upsampled(index) ** 2
             if samples > MAX_SAMPLES:
@@ -119,6 +123,11 @@ class FourierInput(nn.Module):
         return moved[:, :, :2], moved[:, :, 2] + self.phases
 
 
+def _mean(*shape: int) -> Tensor:
+    """A low-pass to be replaced by a designed one."""
+    return torch.full(shape, 1 / math.prod(shape))
+
+
 class AliasFreeLayer(nn.Module):
     """Modulated convolution, bias, filtered activation: from one grid to the next."""
 
@@ -135,9 +144,9 @@ class AliasFreeLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.affine = Dense(config.w_dim, inputs, bias=1.0)
         self.register_buffer("magnitude_ema", torch.ones(()))  # mean square of the layer's inputs in training
-        self.register_buffer("up_filter", torch.full((config.filter_size * self.up,), 1 / 6))
+        self.register_buffer("up_filter", _mean(config.filter_size * self.up))
         taps = config.filter_size * self.down
-        self.register_buffer("down_filter", torch.ones((taps, taps) if config.radial[index] else (taps,)))
+        self.register_buffer("down_filter", _mean(taps, taps) if config.radial[index] else _mean(taps))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         x = modulated_full_conv2d(x, self.weight, self.affine(w), self.magnitude_ema.rsqrt())
