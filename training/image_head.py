@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: MIT
+"""Train an image head for ffhq-mobile cut short at 256 or 512 pixels, by its own image of 1024.
+
+    python -m training.image_head --size 256 --work head --out engines/weights/ffhq-mobile/head256.safetensors
+
+The whole network is the teacher: its image, reduced by area, is what the head's must be. Samples are crops of
+the features of 64 pixels, which both share, and of the image, one for a latent. They are kept in shards, and
+training keeps its state, so that both can be stopped and started again. A seed gives the same shard again.
+"""
+
+import argparse
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from engines.networks.mobile_stylegan import (
+    MobileHead,
+    MobileHeadConfig,
+    MobileSynthesis,
+    cut_short,
+)
+from engines.networks.store import save_network
+from engines.networks.stylegan2 import Mapping
+from export.checkpoints.ffhq_mobile import ORIGIN, VERSION, find_ffhq_mobile, read_ffhq_mobile
+
+Halves = NDArray[np.float16]
+Rows = tuple[Tensor, Tensor]  # (N, 512) each
+
+SHARD = 500
+SHARED_LAYERS, SHARED_PX = 4, 64  # what the teacher and every head share
+CROP, MARGIN = 24, 3  # of the shared features: the crop, and what is computed around it for its borders' sake
+TARGET_PX = 512  # targets are kept at this size of the image and reduced further where wanted
+ROWS = 12  # of a latent; the last is repeated for the teacher
+LEAST_PSI, MOST_PSI = 0.5, 1.1
+HELD_OUT = 64  # samples that are only measured
+BATCH = 8
+RATE, STYLE_RATE = 3e-3, 3e-4  # of Adam: of weights, and of the many that read the style
+WARM_UP, SAVED_EVERY = 50, 200  # steps
+BORDER = {256: 6, 512: 14}  # pixels of a crop's border, which know too little of what is around them
+LICENCE = (
+    "only for ffhq-mobile, distilled from NVIDIA's StyleGAN2-FFHQ: research and evaluation, non-commercial"
+)
+HIDDEN = {256: (64, 64), 512: (32, 32)}
+
+
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """N samples: a latent, shared features and the image of a crop, and its place (row, column)."""
+
+    w: Halves  # (N, ROWS, 512)
+    f: Halves  # (N, 512, CROP, CROP)
+    t: Halves  # (N, 3, 8 CROP, 8 CROP), of an image of TARGET_PX
+    y: NDArray[np.int64]  # (N, 2), in pixels of the features
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """The whole network and its mapping, frozen."""
+
+    synthesis: MobileSynthesis
+    mapping: Mapping
+
+    def latent(self, rng: np.random.Generator) -> Tensor:
+        """(1, ROWS, 512): one w, or two that change at a row, or one with the rows moved apart."""
+        z = torch.tensor(rng.standard_normal((ROWS, 512)), dtype=torch.float32)
+        mean, w = self.mapping.w_avg[0], self.mapping.w_of(z)
+        w = mean + rng.uniform(LEAST_PSI, MOST_PSI) * (w - mean)
+        rows, kind = w[:1].repeat(ROWS, 1), rng.uniform()
+        if 0.5 < kind < 0.75:
+            rows[rng.integers(1, ROWS) :] = w[1]
+        elif kind >= 0.75:
+            rows[: ROWS - 1] += rng.uniform(0.1, 0.5) * (w[1:] - mean)
+        return rows[None]
+
+    def shared(self, w: Tensor) -> Tensor:
+        """(N, 512, 64, 64)"""
+        network = self.synthesis
+        x = network.first(network.constant * network.first.affine(w[:, 0])[:, :, None, None])
+        for index in range(SHARED_LAYERS):
+            x = network.layers[index](x, *rows_of(w, index))
+        return x
+
+    def crop(self, w: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, tuple[int, int]]:
+        """Shared features, image and place of a crop; the teacher computes no more than it needs."""
+        x = self.shared(w)
+        row, column = (int(place) for place in rng.integers(0, SHARED_PX - CROP + 1, 2))
+        top, left = max(0, row - MARGIN), max(0, column - MARGIN)
+        bottom, right = (min(SHARED_PX, place + CROP + MARGIN) for place in (row, column))
+        y = x[:, :, top:bottom, left:right]
+        for index in range(SHARED_LAYERS, len(self.synthesis.layers)):
+            scale = 2 ** (index - SHARED_LAYERS + 1)
+            places = [(top * scale, left * scale)]
+            y = on_crop(self.synthesis.layers[index], y, rows_of(w, index), places)
+        image = functional.avg_pool2d(self.synthesis.head(y, w[:, -2:]), 1024 // TARGET_PX)
+        scale = TARGET_PX // SHARED_PX
+        up, aside = (row - top) * scale, (column - left) * scale
+        image = image[:, :, up : up + CROP * scale, aside : aside + CROP * scale]
+        return x[:, :, row : row + CROP, column : column + CROP], image, (row, column)
+
+
+def rows_of(w: Tensor, index: int) -> Rows:
+    """The two rows that a layer reads; beyond the last kept one they are all alike."""
+    return w[:, min(1 + 2 * index, ROWS - 1)], w[:, min(2 + 2 * index, ROWS - 1)]
+
+
+def on_crop(
+    layer: nn.Module, x: Tensor, rows: tuple[Tensor, Tensor], places: list[tuple[int, int]]
+) -> Tensor:
+    """The layer on crops of its input: each gets the noise of its place (of the output, in pixels)."""
+    height, width = 2 * x.shape[2], 2 * x.shape[3]
+    noises = {
+        name: torch.stack([noise[y : y + height, x : x + width] for y, x in places])[:, None]
+        for name, noise in layer.named_buffers()
+    }
+    result: Tensor = functional_call(layer, noises, (x, *rows))
+    return result
+
+
+def open_teacher() -> Teacher:
+    networks = read_ffhq_mobile(find_ffhq_mobile()).networks
+    for network in networks.values():
+        network.eval().requires_grad_(False)
+    return Teacher(networks["generator"], networks["mapping"])
+
+
+def make_crops(teacher: Teacher, *, seed: int, count: int = SHARD) -> Crops:
+    rng = np.random.default_rng(seed)
+    parts: list[tuple[Halves, ...]] = []
+    for _ in track(range(count), description=f"shard {seed}"):
+        with torch.no_grad():
+            w = teacher.latent(rng)
+            features, image, place = teacher.crop(w, rng)
+        parts.append((*(value[0].half().numpy() for value in (w, features, image)), np.array(place)))
+    return Crops(*(np.stack(values) for values in zip(*parts, strict=True)))
+
+
+def save_crops(crops: Crops, path: Path) -> None:
+    """Written beside and renamed: a shard is whole or not there."""
+    unfinished = path.with_suffix(".part.npz")
+    np.savez(unfinished, **{field.name: getattr(crops, field.name) for field in fields(crops)})
+    unfinished.replace(path)
+
+
+def load_crops(paths: list[Path]) -> Crops:
+    shards = [np.load(path) for path in paths]
+    return Crops(**{f.name: np.concatenate([shard[f.name] for shard in shards]) for f in fields(Crops)})
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """A head, and the frozen layers between the shared features and it."""
+
+    head: MobileHead
+    layers: tuple[nn.Module, ...]
+    pooled: int  # pixels of a target that become one
+
+    def features(self, crops: Crops, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """What the head gets: features and its rows of w."""
+        w = torch.from_numpy(crops.w[chosen]).float()
+        x = torch.from_numpy(crops.f[chosen]).float()
+        for offset, layer in enumerate(self.layers):
+            scale = 2 ** (offset + 1)
+            places = [(int(row) * scale, int(column) * scale) for row, column in crops.y[chosen]]
+            x = on_crop(layer, x, rows_of(w, SHARED_LAYERS + offset), places)
+        last = SHARED_LAYERS + len(self.layers) - 1
+        return x, torch.stack([rows_of(w, last)[1], w[:, -1]], dim=1)
+
+    def target(self, crops: Crops, chosen: NDArray[np.int64]) -> Tensor:
+        return functional.avg_pool2d(torch.from_numpy(crops.t[chosen]).float(), self.pooled)
+
+
+def new_student(teacher: Teacher, size: int, hidden: tuple[int, ...]) -> Student:
+    """A head whose styles start at 1 and whose filters start near their middle tap."""
+    channels = teacher.synthesis.config.channels[: size.bit_length() - 3]
+    head = MobileHead(MobileHeadConfig(channels[-1], hidden))
+    short = cut_short(teacher.synthesis, head, size=size)
+    with torch.no_grad():
+        for layer in head.layers:
+            layer.depthwise *= 0.3
+            layer.depthwise[:, :, 1, 1] += 1
+            layer.pointwise *= 0.6
+        for affine in (head.affine, *(layer.affine for layer in head.layers)):
+            affine.weight.zero_()
+            affine.bias.fill_(1)
+    return Student(head, tuple(short.layers[SHARED_LAYERS:]), TARGET_PX // size)
+
+
+def distance(image: Tensor, target: Tensor) -> Tensor:
+    """Differences of pixels, of edges, and of a quarter the size, where colours are."""
+    error = image - target
+    across, along = error[..., 1:] - error[..., :-1], error[..., 1:, :] - error[..., :-1, :]
+    edges = across.abs().mean() + along.abs().mean()
+    return error.abs().mean() + edges + functional.avg_pool2d(error, 4).abs().mean()
+
+
+def inside(image: Tensor) -> Tensor:
+    """A crop less its border."""
+    border = BORDER[image.shape[-1] * SHARED_PX // CROP]
+    return image[..., border:-border, border:-border]
+
+
+def psnr(error: Tensor) -> Tensor:
+    """dB of squared errors of images in [-1, 1]."""
+    return 10 * torch.log10(4 / error)
+
+
+def measure(student: Student, crops: Crops) -> float:
+    """Mean dB over the held-out crops, clamped as they are shown."""
+    errors = []
+    for start in range(0, HELD_OUT, BATCH):
+        chosen = np.arange(start, start + BATCH)
+        with torch.no_grad():
+            image, target = student.head(*student.features(crops, chosen)), student.target(crops, chosen)
+        difference = inside(image).clamp(-1, 1) - inside(target).clamp(-1, 1)
+        errors.append(difference.square().mean(dim=(1, 2, 3)))
+    return float(psnr(torch.cat(errors)).mean())
+
+
+def train(
+    student: Student, crops: Crops, *, steps: int, seed: int, state: Path
+) -> Iterator[tuple[int, float]]:
+    """Yields step and held-out dB whenever the state is saved; goes on from there where it is."""
+    named = list(student.head.named_parameters())
+    styles = [value for name, value in named if name.endswith("affine.weight")]
+    others = [value for name, value in named if not name.endswith("affine.weight")]
+    adam = torch.optim.Adam([{"params": styles}, {"params": others}], betas=(0.9, 0.99))
+    done = 0
+    if state.is_file():
+        saved = torch.load(state, weights_only=True)
+        student.head.load_state_dict(saved["head"])
+        adam.load_state_dict(saved["adam"])
+        done = saved["step"]
+    else:
+        with torch.no_grad():
+            x, _ = student.features(crops, np.arange(BATCH))
+            first = student.head.layers[0] if student.head.layers else student.head
+            first.affine.bias /= x.std()
+    for step in range(done, steps):
+        rate = min(1, (step + 1) / WARM_UP) * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
+        for group, base in zip(adam.param_groups, (STYLE_RATE, RATE), strict=True):
+            group["lr"] = base * rate
+        rng = np.random.default_rng((seed, step))
+        chosen = rng.integers(HELD_OUT, len(crops.w), BATCH)
+        with torch.no_grad():
+            x, rows = student.features(crops, chosen)
+        adam.zero_grad()
+        distance(inside(student.head(x, rows)), inside(student.target(crops, chosen))).backward()
+        adam.step()
+        if (step + 1) % SAVED_EVERY == 0 or step + 1 == steps:
+            whole = {"head": student.head.state_dict(), "adam": adam.state_dict(), "step": step + 1}
+            torch.save(whole, state.with_suffix(".part"))
+            state.with_suffix(".part").replace(state)
+            yield step + 1, measure(student, crops)
+
+
+def whole_images(teacher: Teacher, head: MobileHead, *, size: int, count: int, seed: int) -> Tensor:
+    """(count,) dB of whole images of fresh latents, psi 0.7."""
+    short = cut_short(teacher.synthesis, head, size=size)
+    z = torch.randn(count, 512, generator=torch.Generator().manual_seed(seed))
+    errors = []
+    with torch.no_grad():
+        for w in teacher.mapping(z, torch.tensor(0.7)).split(1):
+            target = functional.avg_pool2d(teacher.synthesis(w), 1024 // size).clamp(-1, 1)
+            rows = w[:, : short.config.rows]
+            errors.append((short(rows).clamp(-1, 1) - target).square().mean())
+    return psnr(torch.stack(errors))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", type=int, choices=sorted(HIDDEN), default=256)
+    parser.add_argument("--work", type=Path, required=True, help="folder of shards and of the state")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(options.seed)
+    teacher = open_teacher()
+    paths = [options.work / f"crops-{seed:05d}.npz" for seed in range(-(-options.samples // SHARD))]
+    for seed, path in enumerate(paths):
+        if not path.is_file():
+            save_crops(make_crops(teacher, seed=seed), path)
+    crops = load_crops(paths)
+    student = new_student(teacher, options.size, HIDDEN[options.size])
+    state = options.work / f"head{options.size}.state"
+    for step, quality in train(student, crops, steps=options.steps, seed=options.seed, state=state):
+        print(f"step {step} of {options.steps}: {quality:.2f} dB on held-out crops", flush=True)
+    notes = {"licence": LICENCE, "trained_for": f"{ORIGIN} {VERSION}", "seed": str(options.seed)}
+    save_network(student.head, options.out, notes=notes, half=True)
+    found = whole_images(teacher, student.head, size=options.size, count=32, seed=10_000)
+    print(f"{options.out.name}: {found.mean():.2f} dB on 32 whole images, worst {found.min():.2f}")
+
+
+if __name__ == "__main__":
+    main()
