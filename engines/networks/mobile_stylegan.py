@@ -76,6 +76,11 @@ def inverse_haar_reference(x: Tensor) -> Tensor:
     return pixels.reshape(n, channels // BANDS, 2 * h, 2 * w)
 
 
+def styled(x: Tensor, style: Tensor) -> Tensor:
+    """Features (N, C, H, W) times their style (N, C)."""
+    return x * style.to(x.dtype)[:, :, None, None]
+
+
 class SeparableConv(nn.Module):
     """3x3 convolution of each channel, mix of channels, noise (where there is a size), bias, activation.
 
@@ -94,9 +99,9 @@ class SeparableConv(nn.Module):
             self.register_buffer("noise", torch.zeros(size, size))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = functional.conv2d(x, self.depthwise, padding=1, groups=x.shape[1])
-        x = functional.conv2d(x, self.pointwise, self.bias)
-        return functional.leaky_relu(x + self.noise if self.noisy else x, SLOPE)
+        x = functional.conv2d(x, self.depthwise.to(x.dtype), padding=1, groups=x.shape[1])
+        x = functional.conv2d(x, self.pointwise.to(x.dtype), self.bias.to(x.dtype))
+        return functional.leaky_relu(x + self.noise.to(x.dtype) if self.noisy else x, SLOPE)
 
 
 class DenseConv(nn.Module):
@@ -126,8 +131,8 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, w1: Tensor, w2: Tensor) -> Tensor:
         shared = torch.cat([self.conv1.affine(w1)] * BANDS, dim=1)  # commutes with the transform
         style = self.up(w1) * shared
-        x = self.conv1(inverse_haar(x * style[:, :, None, None]))  # (N, C', 2 H, 2 W)
-        return x if self.conv2 is None else self.conv2(x * self.conv2.affine(w2)[:, :, None, None])
+        x = self.conv1(inverse_haar(styled(x, style)))  # (N, C', 2 H, 2 W)
+        return x if self.conv2 is None else self.conv2(styled(x, self.conv2.affine(w2)))
 
 
 class MobileHead(nn.Module):
@@ -152,16 +157,20 @@ class MobileHead(nn.Module):
     def forward(self, x: Tensor, rows: Tensor) -> Tensor:
         """The first layer stands in for a convolution of the row before last; all else reads the last."""
         for index, layer in enumerate(self.layers):
-            x = layer(x * layer.affine(rows[:, min(index, 1)])[:, :, None, None])
-        return inverse_haar(self.to_bands(x * self.affine(rows[:, 1])[:, :, None, None]))
+            x = layer(styled(x, layer.affine(rows[:, min(index, 1)])))
+        x = styled(x, self.affine(rows[:, 1])).float()
+        return inverse_haar(self.to_bands(x))
 
 
 class MobileSynthesis(nn.Module):
-    """W+ (N, rows, w_dim), in the order of execution, to an image (N, 3, size, size), about [-1, 1]."""
+    """W+ (N, rows, w_dim), in the order of execution, to an image (N, 3, size, size), about [-1, 1].
 
-    def __init__(self, config: MobileSynthesisConfig) -> None:
+    half: features above 8 pixels in float16; styles and image stay float32.
+    """
+
+    def __init__(self, config: MobileSynthesisConfig, *, half: bool = False) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.half_features = config, half
         first, w_dim = config.channels[0], config.w_dim
         self.constant = nn.Parameter(torch.randn(first, 4, 4))
         self.first = DenseConv(first, first, size=4, w_dim=w_dim)
@@ -186,6 +195,7 @@ class MobileSynthesis(nn.Module):
         x = self.constant * self.first.affine(w[:, 0])[:, :, None, None]  # (N, C, 4, 4)
         x = self.first(x)
         for index, layer in enumerate(self.layers):
+            x = x.to(torch.float16) if self.half_features and index > 0 else x
             x = layer(x, w[:, 1 + 2 * index], w[:, 2 + 2 * index])
         return x
 
