@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 
 from engines.base import Array, Provenance, TensorSpec, check_arrays, one_sample
+from engines.networks.frozen import frozen
 from engines.networks.store import load_network
 
 
@@ -20,7 +21,7 @@ class TorchEngine:
         network = load_network(path).to(device).eval().requires_grad_(False)
         self.inputs: tuple[TensorSpec, ...] = network.inputs
         self.outputs: tuple[TensorSpec, ...] = network.outputs
-        self._network: Callable[..., Any] | None = torch.compile(network) if compiled else network
+        self._network: Callable[..., Any] | None = torch.compile(frozen(network)) if compiled else network
         self._device = torch.device(device)
         backend, how = ("torch-compiled", "compiled") if compiled else ("torch", "eager")
         self.provenance = Provenance(

@@ -10,6 +10,7 @@ import torch
 
 from engines.base import Provenance, one_sample
 from engines.device_runner import DeviceRunner
+from engines.networks.frozen import frozen
 from engines.networks.store import load_network
 from engines.torch_device import TorchDevice, TorchStage, why_no_cuda
 from face.errors import EngineUnavailable
@@ -27,7 +28,8 @@ def open_artefact(path: Path, threads: int) -> DeviceRunner:
     """What the registry calls."""
     check()
     device = TorchDevice()
-    network = load_network(path).to("cuda").eval().requires_grad_(False)
-    stage = TorchStage(path.stem, network, one_sample(network.inputs), one_sample(network.outputs))
+    network = frozen(load_network(path).to("cuda").eval().requires_grad_(False))
+    inputs, outputs = one_sample(network.inputs), one_sample(network.outputs)
+    stage = TorchStage(path.stem, network, inputs, outputs)
     provenance = Provenance(path, "torch-graphs", f"torch {torch.__version__}", f"{device.name}, CUDA graph")
     return DeviceRunner(device, [stage], provenance=provenance, slots=1)

@@ -87,7 +87,6 @@ class FrozenSynthesis(nn.Module):
     style_weight: Tensor
     style_bias: Tensor
     energy: Tensor
-    normalised: Tensor
 
     def __init__(self, network: Synthesis, *, folded_from: int = NEVER) -> None:
         super().__init__()
@@ -133,21 +132,18 @@ class FrozenSynthesis(nn.Module):
         energy = torch.zeros(len(convs), widest, outputs)
         for index, conv in enumerate(convs):
             energy[index, : conv.energy.shape[0], : conv.energy.shape[1]] = conv.energy
-        halves = torch.tensor([conv.weight.dtype == torch.float16 for conv in convs])
         self.widths = [affine.weight.shape[0] for _, affine, _ in layers]
         self.made = [conv.bias.shape[0] for conv in convs]
         self.register_buffer("rows", torch.tensor([row for row, _, _ in layers]))
         self.register_buffer("style_weight", weight)
         self.register_buffer("style_bias", bias)
         self.register_buffer("energy", energy)
-        self.register_buffer("normalised", halves[:, None, None])
 
     def forward(self, w: Tensor) -> Tensor:
         styles = w[:, self.rows].transpose(0, 1)  # (L, N, w_dim)
         styles = torch.baddbmm(self.style_bias, styles, self.style_weight)  # (L, N, widest)
         convs = styles[: len(self.convs)]
-        largest = convs.abs().amax(dim=2, keepdim=True)
-        convs = convs / torch.where(self.normalised, largest, torch.ones_like(largest))
+        convs = convs / convs.abs().amax(dim=2, keepdim=True)  # for fp16; demodulation cancels it
         demodulations = (torch.bmm(convs.square(), self.energy) + DEMODULATION_EPSILON).rsqrt() * GAIN
         x, image, layer = self.const, None, 0
         for index, dtype in enumerate(self.dtypes):
