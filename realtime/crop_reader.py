@@ -24,7 +24,8 @@ from realtime.portrait import FaceReader
 Floats = NDArray[np.float32]
 
 REACH = 0.016  # of the crop's side: how far the matte's edge may be moved to the picture's
-FRESH = 0.6  # share of a new matte; the rest is the last one's, which takes the flicker out of its edge
+FRESH = 0.6  # share of a new matte; the rest is the last one's, which takes the flicker out of its edge,
+MOVED = 0.3  # unless it changed by this much: then the edge has moved on
 
 
 class PersonMatte:
@@ -45,7 +46,8 @@ class PersonMatte:
         coarse = mask.reshape(image.shape[:2]).astype(np.float32)
         alpha = refine_matte(image, coarse, radius=max(2, round(REACH * image.shape[0])))
         if self._last is not None and self._last.shape == alpha.shape:
-            alpha = self._last + FRESH * (alpha - self._last)
+            change = alpha - self._last
+            alpha = np.where(np.abs(change) < MOVED, self._last + FRESH * change, alpha)
         self._last = alpha
         return alpha
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from engines import Engine, open_engine
-from face.alignment import aligned_crop
+from face.alignment import crop_transform, ffhq_quad
 from face.direction_parameters import NAMES, parameters_of, scaled
 from face.errors import ModelUnavailable, WrongUse
 from face.face_model import face_model
@@ -25,7 +25,7 @@ from realtime.crop_reader import PersonMatte, motion_in_crop
 from realtime.frame import Image
 from realtime.identity import Identity, check_model, is_identity, read_identity
 from realtime.live_model import MAPPING, LiveModel, open_model
-from realtime.paste_back import HeadMove, PasteBack
+from realtime.paste_back import MARGIN, HeadMove, PasteBack
 from realtime.portrait import open_portrait
 from realtime.reference import Rest
 from realtime.workshop import enrolled, ffhq_model
@@ -81,14 +81,17 @@ class DirectionsPuppet:
         self.portrait = identity.portrait
         self._paste: PasteBack | None = None
         self._matte: PersonMatte | None = None
+        self._cut = 0  # border that only lends its pixels
         still = self._draw()
         self.size = (still.shape[1], still.shape[0])
         if frame != "raw":
-            photo, alpha, landmarks = _reduced(identity, longest) if frame == "photo" else _square(identity)
+            whole = frame == "photo"
+            photo, alpha, landmarks = _reduced(identity, longest) if whole else _around(identity)
             self._paste = PasteBack(photo, alpha, landmarks, identity.size)
             self._matte = PersonMatte()
             self._paste.match_colours(still, self._matte(still))
-            self.size = self._paste.size
+            self.size = self._paste.size if whole else self.size
+            self._cut = (self._paste.size[0] - self.size[0]) // 2
 
     def __call__(self, motion: Motion) -> Image:
         """(H, W, 3) uint8 RGB, a new array the caller owns."""
@@ -101,6 +104,8 @@ class DirectionsPuppet:
         alpha = matte(image)
         cut_s = time.perf_counter()
         result = paste(image, alpha, head_move(motion, self.rest))
+        if self._cut:
+            result = np.ascontiguousarray(result[self._cut : -self._cut, self._cut : -self._cut])
         self.timing.matte = 1000 * (cut_s - began_s)
         self.timing.paste = 1000 * (time.perf_counter() - cut_s)
         return result
@@ -221,16 +226,22 @@ def generated(seed: int, psi: float, model: LiveModel, engine: str = "auto") -> 
     )
 
 
-def _square(identity: Identity) -> tuple[Image, Floats, Floats]:
-    """Photo, matte and landmarks of the aligned square, at the generator's size."""
-    crop = aligned_crop(identity.portrait, identity.landmarks, identity.size)
-    alpha = cv2.warpAffine(
-        identity.alpha, crop.to_crop, (identity.size, identity.size), borderMode=cv2.BORDER_REFLECT_101
-    )
-    shrink = float(np.hypot(*crop.to_crop[:, 0]))
-    flat = identity.landmarks[:, :2] @ crop.to_crop[:, :2].T + crop.to_crop[:, 2]
-    landmarks = np.column_stack((flat, identity.landmarks[:, 2] * shrink)).astype(np.float32)
-    return crop.image, np.asarray(alpha, np.float32), landmarks
+def _around(identity: Identity) -> tuple[Image, Floats, Floats]:
+    """Photo, matte and landmarks of the aligned square at the generator's size, with a border around it."""
+    border = round(MARGIN * identity.size)
+    side = identity.size + 2 * border
+    quad = ffhq_quad(identity.landmarks)
+    step = float(np.hypot(*(quad[3] - quad[0]))) / identity.size  # photo pixels to one of the crop
+    # Linear sampling would skip pixels: most of the reduction goes first.
+    photo, alpha, points = _reduced(identity, round(max(identity.portrait.shape[:2]) * 1.5 / max(step, 1.5)))
+    to_crop, _ = crop_transform(ffhq_quad(points), identity.size)
+    to_crop[:, 2] += border
+    border_mode = cv2.BORDER_REFLECT_101
+    photo = np.asarray(cv2.warpAffine(photo, to_crop, (side, side), borderMode=border_mode), np.uint8)
+    alpha = np.asarray(cv2.warpAffine(alpha, to_crop, (side, side), borderMode=border_mode), np.float32)
+    flat = points[:, :2] @ to_crop[:, :2].T + to_crop[:, 2]
+    depth = points[:, 2] * float(np.hypot(*to_crop[:, 0]))
+    return photo, alpha, np.column_stack((flat, depth)).astype(np.float32)
 
 
 def _reduced(identity: Identity, longest: int) -> tuple[Image, Floats, Floats]:

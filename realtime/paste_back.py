@@ -30,9 +30,11 @@ SEAM = 0.07  # over which the crop passes into the photo's own hair
 # painted over only down to the chin, so that its neck stays under the fade.
 FADE_BELOW = (0.04, 0.20)  # below the chin: whole here, gone there
 HIDE_BELOW = (-0.10, 0.02)
-HIDE_GROWN = 0.03  # how far around the person's outline the photo's head is painted over
+HIDE_GROWN = 0.05  # how far around the person's outline the photo's head is painted over
 MATCH_REACH = 0.09  # blur of the colour match
 LARGEST_MATCH = 40.0  # grey levels a colour is corrected by
+# A photo that cuts the hair lets the head move this much of the way only, or the cut would move into view.
+CUT_ROOM, CUT_SHARE = 0.25, 0.02  # and how much of the canvas's border is cut hair before it counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +58,18 @@ class PasteBack:
         self._shape = shape - HEAD_CENTRE
         self._rest = euler_angles(rotation)
         self._centre = (self._scale * rotation @ HEAD_CENTRE + translation).astype(np.float32)
-        self._side, self._margin = crop_size, round(MARGIN * crop_size)
+        self._side, self._margin, self._room = crop_size, round(MARGIN * crop_size), 1.0
         quad = self._quad(STILL)
         to_crop, to_photo = crop_transform(quad, crop_size)
         chin = float((to_crop @ np.array([*landmarks[CHIN, :2], 1.0], np.float32))[1]) / crop_size
-        plate = background_plate(photo, alpha)
-        self._photo = self._without_head(photo, plate, alpha, self._on_canvas(to_photo), chin)
+        self._photo = self._without_head(photo, alpha, self._on_canvas(to_photo), chin)
         # What the canvas holds without a generated crop: the photo's own head.
         width, height = crop_size + 2 * self._margin, crop_size + self._margin
         to_canvas = to_crop.copy()
         to_canvas[:, 2] += self._margin
         own = cv2.warpAffine(photo, to_canvas, (width, height), borderMode=cv2.BORDER_REFLECT_101)
         own_alpha = cv2.warpAffine(alpha, to_canvas, (width, height), borderMode=cv2.BORDER_CONSTANT)
+        self._room = _room(alpha, to_crop, crop_size, chin)
         self._head = _below(width, height, (self._margin, self._margin), crop_size, chin, FADE_BELOW)
         self._canvas = np.dstack((own, np.clip(own_alpha * self._head * 255, 0, 255).astype(np.uint8)))
         self._laid = self._canvas.copy()
@@ -108,13 +110,12 @@ class PasteBack:
 
     def _quad(self, move: HeadMove) -> Floats:
         """(4, 2) the aligned square of the portrait's head, moved."""
-        turned = rotation_matrix(*(self._rest + np.array(move.turn, np.float32)))
-        moved = (self._shape @ turned.T)[:, :2] * move.zoom + np.array(move.shift, np.float32)
+        turned = rotation_matrix(*(self._rest + self._room * np.array(move.turn, np.float32)))
+        zoom, shift = 1 + self._room * (move.zoom - 1), self._room * np.array(move.shift, np.float32)
+        moved = (self._shape @ turned.T)[:, :2] * zoom + shift
         return ffhq_quad(np.asarray(self._scale * moved + self._centre[:2]))
 
-    def _without_head(
-        self, photo: Image, plate: Image, alpha: Floats, to_photo: Floats, chin: float
-    ) -> Image:
+    def _without_head(self, photo: Image, alpha: Floats, to_photo: Floats, chin: float) -> Image:
         """The photo with its background where the head was, down to the chin."""
         side, margin = self._side, self._margin
         # Far beyond the canvas, so that nothing of the head stays above or beside it.
@@ -124,8 +125,10 @@ class PasteBack:
         moved[:, 2] -= to_photo[:, :2] @ np.array((far - margin, far - margin), np.float32)
         hidden = cv2.warpAffine(window, moved, self.size)
         grow = max(3, round(HIDE_GROWN * side * float(np.hypot(*to_photo[:, 0])))) | 1
+        # Fine hair reaches beyond its matte: neither what shows it nor what is filled from it may hold any.
         person = cv2.dilate(alpha, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow)))
-        share = (hidden * cv2.GaussianBlur(person, (0, 0), grow / 4))[..., None]
+        plate = background_plate(photo, np.asarray(person, np.float32))
+        share = (hidden * cv2.GaussianBlur(person, (0, 0), grow / 8))[..., None]
         painted = photo + (plate.astype(np.float32) - photo) * share
         return np.asarray(np.clip(painted + 0.5, 0, 255), np.uint8)
 
@@ -147,6 +150,23 @@ def lay_over(under: Image, layer: Image, to_under: Floats) -> None:
     share = cv2.merge([laid[..., 3]] * 3).astype(np.float32) * np.float32(1 / 255)
     blended = region + (laid[..., :3].astype(np.float32) - region) * share
     region[:] = np.clip(blended + 0.5, 0, 255).astype(np.uint8)
+
+
+def _room(alpha: Floats, to_crop: Floats, side: int, chin: float) -> float:
+    """How much of its way a head may go: 1, or CUT_ROOM where the photo's border cuts through its hair."""
+    height, width = alpha.shape
+    x, y = np.arange(width), np.arange(height)
+    places = (
+        (np.zeros(height), y),
+        (np.full(height, width - 1), y),
+        (x, np.zeros(width)),
+    )
+    cut = 0.0
+    for column, row in places:
+        at = np.column_stack((column, row, np.ones(len(row)))) @ to_crop.T / side  # in sides of the crop
+        near = (at[:, 0] > -MARGIN) & (at[:, 0] < 1 + MARGIN) & (at[:, 1] > -MARGIN) & (at[:, 1] < chin)
+        cut += float(alpha[row.astype(int), column.astype(int)][near].sum()) * float(np.hypot(*to_crop[:, 0]))
+    return CUT_ROOM if cut / side > CUT_SHARE else 1.0
 
 
 def _below(
