@@ -25,13 +25,14 @@ from face.face_model import (
     SURFACE,
     FaceModel,
 )
-from face.motion import BLENDSHAPES, Motion
+from face.motion import BLENDSHAPE_INDEX, BLENDSHAPES, Motion
 from face.pose import euler_angles, rotation_matrix
+from face.refinement import UNTRIMMED
 from face.response import (
+    LEAST_STEEP,
     MouthReader,
     Response,
     corrections,
-    corrections_seen,
     directions,
     features,
     jaw_and_smile,
@@ -59,8 +60,10 @@ CHIN_COLUMNS = (
 WIDEST_EYE = 1.2  # openness
 YAW_LIMIT, PITCH_LIMIT = 36.0, 27.0  # degrees away from a photo that faces the camera, approached softly
 LEAST_YAW = 9.0  # degrees that a half-turned portrait may still turn back
-UNTRIMMED = np.zeros(5, np.float32)
 SHIFT_LIMIT = 0.55  # outer eye distances
+BLINK = [BLENDSHAPE_INDEX["eyeBlinkLeft"], BLENDSHAPE_INDEX["eyeBlinkRight"]]
+LIDS_STEEP = -2.5  # logits of the blink score by the eyes' openness, on most faces
+HALF_SHUT = 0.5  # eyes less open than this are opened the less by a trim: a shut eye stays shut
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class Retargeter:
     ) -> None:
         self._model = model
         self._response = response
+        self._drive = np.eye(3) if response is None else np.linalg.inv(response.turning)  # read turn to true
         self._read_mouth = MouthReader(model)
         self._jaw, self._smile = directions(model)[:2]
         self._portrait = face_shape  # (478, 3)
@@ -104,15 +108,16 @@ class Retargeter:
         self._neutral_reading: _Reading | None = None
 
     def __call__(self, motion: Motion, trim: Floats = UNTRIMMED) -> RigPose:
-        """The portrait's pose for a motion; trim (5,) adds to it: amounts of jawOpen and smile, and degrees
-        of yaw, pitch and roll.
-        """
+        """The portrait's pose for a motion; trim (6,) adds to it, see face/refinement.py."""
         now = self._read(motion)
         rest = self._rest_of(motion)
         offsets = now.shape[:SURFACE] - rest.shape[:SURFACE]
         relative = now.rotation @ rest.rotation.T
         shift = (now.pivot - rest.pivot) / rest.scale
-        right, left = (_openness(eye, open_eye) for eye, open_eye in zip(now.eyes, rest.eyes, strict=True))
+        right, left = (
+            _trimmed_eye(_openness(eye, open_eye), float(trim[5]))
+            for eye, open_eye in zip(now.eyes, rest.eyes, strict=True)
+        )
         if self._response is not None:
             offsets = self._corrected(offsets, motion, relative, self._response)
             offsets = offsets + self._jaw * trim[0] + self._smile * trim[1]
@@ -121,7 +126,7 @@ class Retargeter:
         gaze = self._gaze(now, rest, min(1.0, (left + right) / 2))
         return RigPose(
             offsets=offsets,
-            turn=rotation_matrix(*(float(angle) for angle in trim[2:])) @ self._limited(relative),
+            turn=rotation_matrix(*(float(angle) for angle in trim[2:5])) @ self._turn(motion, relative),
             shift=(SHIFT_LIMIT * np.tanh(shift / SHIFT_LIMIT)).astype(np.float32),
             zoom=float(np.clip(now.scale / rest.scale, 0.75, 1.35)),
             openness=(right, left),
@@ -130,14 +135,14 @@ class Retargeter:
             jaw_shift=float(offsets[152, 0]),
         )
 
-    def probe(self, offsets: Floats, yaw: float, pitch: float) -> RigPose:
-        """An expression offset (468, 3) and a turn of the head in degrees, nothing else; lips still never
-        cross.
+    def probe(self, offsets: Floats, turn: NDArray[np.floating]) -> RigPose:
+        """An expression offset (468, 3) and a turn of the head by (3,) degrees of yaw, pitch and roll,
+        nothing else; lips still never cross.
         """
         offsets = self._lips(offsets.astype(np.float32))
         return RigPose(
             offsets=offsets,
-            turn=self._limited(rotation_matrix(yaw, pitch, 0.0)),
+            turn=self._limited(rotation_matrix(*(float(angle) for angle in turn))),
             shift=np.zeros(2, np.float32),
             zoom=1.0,
             openness=(1.0, 1.0),
@@ -146,18 +151,28 @@ class Retargeter:
             jaw_shift=float(offsets[152, 0]),
         )
 
-    def trim_for(self, motion: Motion, scores: NDArray[np.floating], turned: NDArray[np.floating]) -> Floats:
-        """(5,) what to add to the trim of a motion whose picture was read as `scores` (52,), with the head
-        `turned` (3,) degrees away from where the portrait at rest is read.
+    def steepness(self) -> Floats:
+        """(3,) logits of the jaw's, smile's and blink's scores that a trim of 1 adds."""
+        own = (0, 0) if self._response is None else np.diag(self._response.weights[:, :2])
+        return np.array([*np.maximum(own, LEAST_STEEP), LIDS_STEEP], np.float32)
+
+    def wanted(self, motion: Motion, at_rest: Floats) -> Floats:
+        """(6,) what the picture of a motion should read, see face/refinement.py, of a portrait that reads
+        `at_rest` (6,); NaN for what cannot be told.
         """
-        trim = UNTRIMMED.copy()
+        wanted = np.full(len(UNTRIMMED), np.nan, np.float32)
         if self._response is not None:
-            read = np.array(jaw_and_smile(scores), np.float32)
-            trim[:2] = corrections_seen(read, _wanted(motion, self._response), self._response)
+            wanted[:2] = _wanted(motion, self._response)
         if motion.neutral is not None:
             yaw, pitch, roll = (float(angle) for angle in motion.rotation - motion.neutral.rotation)
-            trim[2:] = np.array(self._limited_angles(yaw, pitch, roll)) - turned
-        return trim
+            wanted[2:5] = self._limited_angles(yaw, pitch, roll)
+            blink, rest = (float(of.blendshapes[BLINK].mean()) for of in (motion, motion.neutral))
+            own = float(at_rest[5])
+            if blink > rest:
+                wanted[5] = own + (1 - own) * (blink - rest) / max(1 - rest, 0.2)
+            else:
+                wanted[5] = own * blink / max(rest, 1e-3)
+        return wanted
 
     def _read(self, motion: Motion) -> _Reading:
         shape, rotation, scale, translation = self._model.unpose(motion.landmarks)
@@ -191,6 +206,17 @@ class Retargeter:
         held = features(self._read_mouth(offsets), float(yaw), float(pitch))
         jaw, smile = corrections(held, wanted, response)
         return np.asarray(offsets + self._jaw * jaw + self._smile * smile, np.float32)
+
+    def _turn(self, motion: Motion, relative: Floats) -> Floats:
+        """The turn (3, 3) that this portrait is read to make when it should read like the driver."""
+        if self._response is None or motion.neutral is None:
+            return self._limited(relative)
+        # what was read follows the driver best where reading and turn agree, what the landmarks' fit tells
+        # where a half-turned photo crosses them
+        both = (motion.rotation - motion.neutral.rotation + euler_angles(relative)) / 2
+        yaw, pitch, roll = (float(angle) for angle in both)
+        wanted = np.array(self._limited_angles(yaw, pitch, roll))
+        return rotation_matrix(*(float(angle) for angle in self._drive @ wanted))
 
     def _limited(self, relative: Floats) -> Floats:
         """The turn (3, 3), bent softly towards what the photo can show: least where it would uncover a side
@@ -262,6 +288,11 @@ def _wanted(motion: Motion, response: Response) -> Floats:
     return targets(response, jaw - rest_jaw, (smile - rest_smile) / max(1 - rest_smile, 0.2))
 
 
+def signals_of(scores: NDArray[np.floating], turned: Floats) -> Floats:
+    """(6,) in the order of face/refinement.py, of scores (52,) and of degrees (3,) away from rest."""
+    return np.array([*jaw_and_smile(scores), *turned, scores[BLINK].mean()], np.float32)
+
+
 def _softly(angle: float, limit: float) -> float:
     return limit * float(np.tanh(angle / limit))
 
@@ -277,3 +308,30 @@ def _openness(ratio: float, rest_ratio: float) -> float:
     openness = (ratio / max(rest_ratio, 1e-3) - SHUT_RATIO) / (1 - SHUT_RATIO)
     wide = 1 + (WIDEST_EYE - 1) * np.tanh(max(openness - 1, 0) / 0.4)
     return float(np.clip(min(openness, wide), 0.0, WIDEST_EYE))
+
+
+def _trimmed_eye(openness: float, trim: float) -> float:
+    share = 1.0 if trim < 0 else min(1.0, openness / HALF_SHUT)
+    return float(np.clip(openness + trim * share, 0.0, WIDEST_EYE))
+
+
+def blended(pose: RigPose, other: RigPose, share: float) -> RigPose:
+    """A pose `share` of the way from one to another."""
+
+    def mix(a: Floats, b: Floats) -> Floats:
+        return np.asarray(a + (b - a) * np.float32(share), np.float32)
+
+    angles = mix(euler_angles(pose.turn), euler_angles(other.turn))
+    return RigPose(
+        offsets=mix(pose.offsets, other.offsets),
+        turn=rotation_matrix(*(float(angle) for angle in angles)),
+        shift=mix(pose.shift, other.shift),
+        zoom=pose.zoom + (other.zoom - pose.zoom) * share,
+        openness=(
+            pose.openness[0] + (other.openness[0] - pose.openness[0]) * share,
+            pose.openness[1] + (other.openness[1] - pose.openness[1]) * share,
+        ),
+        gaze=mix(pose.gaze, other.gaze),
+        jaw=pose.jaw + (other.jaw - pose.jaw) * share,
+        jaw_shift=pose.jaw_shift + (other.jaw_shift - pose.jaw_shift) * share,
+    )

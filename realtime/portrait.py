@@ -23,6 +23,8 @@ from realtime.frame import Image
 from realtime.models import landmarker_model, segmenter_model
 
 SMALLEST_FACE_PX = 64  # width of the face in the photo; below it there is nothing to show
+CLIP_FACES = 3  # for one face MediaPipe smooths over time, for several it does not
+FRAME_MS = 33
 LARGEST_YAW = 42.0  # degrees a portrait may look aside before half of its face is a guess
 
 
@@ -63,6 +65,40 @@ def open_portrait(photo: Path | str | Image, *, longest: int = 1024) -> Portrait
         image = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
         landmarks = (landmarks * shrink).astype(np.float32)
     return Portrait(image, landmarks, blendshapes, _cut_out(image))
+
+
+class ClipReader:
+    """Reads a clip's pictures one after the other as a tracker does, which remembers where the face was: the
+    (52,) scores, and yaw, pitch, roll (3,) in degrees, of the widest face; None where it finds none.
+    """
+
+    def __init__(self) -> None:
+        options = vision.FaceLandmarkerOptions(
+            base_options=BaseOptions(model_asset_path=str(landmarker_model())),
+            running_mode=vision.RunningMode.VIDEO,
+            num_faces=CLIP_FACES,
+            output_face_blendshapes=True,
+            output_facial_transformation_matrixes=True,
+        )
+        self._landmarker = vision.FaceLandmarker.create_from_options(options)
+        self._stamp_ms = 0
+
+    def __call__(self, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        picture = mp.Image(image_format=mp.ImageFormat.SRGB, data=image)
+        found = self._landmarker.detect_for_video(picture, self._stamp_ms)
+        self._stamp_ms += FRAME_MS
+        if not found.face_landmarks:
+            return None
+        widths = [np.ptp([point.x for point in face]) for face in found.face_landmarks]
+        widest = int(np.argmax(widths))
+        scores = np.array([c.score for c in found.face_blendshapes[widest]], np.float32)
+        return scores, rotation_of(np.asarray(found.facial_transformation_matrixes[widest]))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._landmarker.close()
 
 
 class FaceReader:

@@ -17,21 +17,20 @@ from face.mouth import build_mouth, paint_mouth
 from face.photo import read_photo
 from face.pose import euler_angles
 from face.raster import composite, rasterise
-from face.response import measure_response
-from face.retarget import UNTRIMMED, Retargeter, RigPose
+from face.refinement import ROUNDS, UNTRIMMED, Wanted, refine
+from face.response import Probed, measure_response
+from face.retarget import Retargeter, RigPose, blended, signals_of
 from face.rig import LEFT_EYE, build_rig
 from realtime.directions_puppet import Learned, open_directions
 from realtime.frame import Image, Puppet
 from realtime.identity import photo_of
-from realtime.portrait import FaceReader, Portrait, open_portrait
+from realtime.portrait import ClipReader, FaceReader, Portrait, open_portrait
 from realtime.reference import Rest
 
+Floats = NDArray[np.float32]
+
 DEFAULT_LONGEST_PX = 512
-REFINE_ROUNDS = 2
-# Share made of what a reading says is missing, and its largest sum: jaw, smile, then degrees of yaw, pitch,
-# roll.
-REFINE_STEP = np.array([0.3, 0.8, 0.6, 0.6, 0.6], np.float32)
-LARGEST_TRIM = np.array([0.7, 0.7, 8.0, 8.0, 8.0], np.float32)
+EASE_PASSES = 3  # in which a frame without a face becomes the one beside it
 
 
 class MeshPuppet:
@@ -60,10 +59,13 @@ class MeshPuppet:
         self._depth = np.zeros((height, width), np.float32)
         self._labels = np.zeros((height, width), np.uint8)
         with FaceReader() as reader:
-            response = measure_response(
-                lambda offsets, yaw, pitch: reader(self._show(self._retarget.probe(offsets, yaw, pitch))),
-                model,
-            )
+
+            def probe(offsets: Floats, turn: Floats) -> Probed | None:
+                pose = self._retarget.probe(offsets, turn)
+                seen = reader.with_rotation(self._show(pose))
+                return None if seen is None else Probed(*seen, euler_angles(pose.turn))
+
+            response = measure_response(probe, model)
         self._retarget = Retargeter(model, self._rig.face_shape, self._rig.rotation, response)
 
     def __call__(self, motion: Motion) -> Image:
@@ -74,35 +76,64 @@ class MeshPuppet:
         self,
         motions: Sequence[Motion],
         *,
-        rounds: int = REFINE_ROUNDS,
+        rounds: int = ROUNDS,
         on_frame: Callable[[], None] | None = None,
     ) -> "RefinedPuppet":
         """This puppet for one clip: every frame drawn, read by the tracker and corrected, `rounds` times
-        over.
+        at most.
 
-        Costs two or three times the drawing; `on_frame` is called once a frame and round.
+        Frames in which the tracker then finds no face are drawn nearer to the nearest one in which it does,
+        by a third, by two, and at last as that one. Costs about `rounds` times the drawing and reading;
+        `on_frame` is called once a frame and round.
         """
-        trims = np.zeros((len(motions), len(UNTRIMMED)), np.float32)
-        with FaceReader() as reader:
-            still = reader.with_rotation(
-                self._show(self._retarget.probe(np.zeros_like(self._rig.rest[:SURFACE]), 0, 0))
+        with ClipReader() as reader:
+            still = reader(
+                self._show(self._retarget.probe(np.zeros_like(self._rig.rest[:SURFACE]), np.zeros(3)))
             )
-            for _ in range(rounds):
-                steps = np.zeros_like(trims)
+        if still is None or not motions:
+            return RefinedPuppet(self, motions, np.zeros((len(motions), len(UNTRIMMED)), np.float32), {})
+        at_rest = signals_of(still[0], np.zeros(3, np.float32))
+        wanted = np.array([self._retarget.wanted(motion, at_rest) for motion in motions], np.float32)
+
+        def read(trims: Floats, eased: dict[int, RigPose]) -> Floats:
+            seen = np.full_like(wanted, np.nan)
+            with ClipReader() as reader:
                 for index, motion in enumerate(motions):
-                    seen = reader.with_rotation(self._show(self._retarget(motion, trims[index])))
-                    if seen is not None and still is not None:
-                        steps[index] = self._retarget.trim_for(motion, seen[0], seen[1] - still[1])
+                    pose = eased.get(index) or self._retarget(motion, trims[index])
+                    if (found := reader(self._show(pose))) is not None:
+                        seen[index] = signals_of(found[0], found[1] - still[1])
                     if on_frame is not None:
                         on_frame()
-                padded = np.pad(steps, ((1, 1), (0, 0)), mode="edge")
-                steady = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4  # the tracker's noise would show
-                trims = np.clip(trims + REFINE_STEP * steady, -LARGEST_TRIM, LARGEST_TRIM)
-        return RefinedPuppet(self, motions, trims.astype(np.float32))
+            return seen
 
-    def trimmed(self, motion: Motion, trim: NDArray[np.float32]) -> Image:
-        """As a call, with trim (5,) added, see Retargeter."""
+        trims, seen = refine(
+            lambda trims: read(trims, {}),
+            Wanted(wanted),
+            steepness=self._retarget.steepness(),
+            rounds=rounds,
+        )
+        eased: dict[int, RigPose] = {}
+        shares = np.zeros(len(motions))
+        for _ in range(EASE_PASSES):
+            lost = np.isnan(seen).any(1)
+            shown = np.flatnonzero(~lost & (shares == 0))
+            if not lost.any() or not len(shown):
+                break
+            shares[lost] += 1 / EASE_PASSES
+            for index in np.flatnonzero(shares).tolist():
+                near = int(shown[np.abs(shown - index).argmin()])
+                pose, other = (self._retarget(motions[k], trims[k]) for k in (index, near))
+                eased[index] = blended(pose, other, min(float(shares[index]), 1.0))
+            seen = read(trims, eased)
+        return RefinedPuppet(self, motions, trims, eased)
+
+    def trimmed(self, motion: Motion, trim: Floats) -> Image:
+        """As a call, with trim (6,) added, see face/refinement.py."""
         return self._show(self._retarget(motion, trim))
+
+    def posed(self, pose: RigPose) -> Image:
+        """A pose of this portrait's Retargeter, drawn."""
+        return self._show(pose)
 
     def _show(self, pose: RigPose) -> Image:
         rig = self._rig
@@ -138,12 +169,19 @@ class MeshPuppet:
 class RefinedPuppet:
     """A mesh puppet with the corrections of one clip; motions it was not refined for pass as they are."""
 
-    def __init__(self, puppet: MeshPuppet, motions: Sequence[Motion], trims: NDArray[np.float32]) -> None:
+    def __init__(
+        self, puppet: MeshPuppet, motions: Sequence[Motion], trims: Floats, eased: dict[int, RigPose]
+    ) -> None:
         self.size = puppet.size
         self._puppet = puppet
-        self._trims = {motion.captured_s: trim for motion, trim in zip(motions, trims, strict=True)}
+        times = [motion.captured_s for motion in motions]
+        self._trims = dict(zip(times, trims, strict=True))
+        self._eased = {times[index]: pose for index, pose in eased.items()}
 
     def __call__(self, motion: Motion) -> Image:
+        pose = self._eased.get(motion.captured_s)
+        if pose is not None:
+            return self._puppet.posed(pose)
         return self._puppet.trimmed(motion, self._trims.get(motion.captured_s, UNTRIMMED))
 
 

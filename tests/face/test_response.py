@@ -6,7 +6,15 @@ import pytest
 
 from face.face_model import SURFACE, face_model
 from face.motion import BLENDSHAPE_INDEX
-from face.response import MouthReader, corrections, directions, features, measure_response, targets
+from face.response import (
+    MouthReader,
+    Probed,
+    corrections,
+    directions,
+    features,
+    measure_response,
+    targets,
+)
 
 REACH = 0.12  # score: the damped correction of a well-behaved face gets this near to what is wanted
 
@@ -14,7 +22,8 @@ REACH = 0.12  # score: the damped correction of a well-behaved face gets this ne
 class ModelFace:
     """Scores are a known function of the offset: what a tracker would read off an ideal portrait."""
 
-    def __init__(self, *, smile_at_rest=-2.0, jaw_at_rest=-4.0, lost=0):
+    def __init__(self, *, smile_at_rest=-2.0, jaw_at_rest=-4.0, lost=0, crossing=0.0):
+        self.crossing = crossing  # share of a pitch that is read as roll as well
         self.reader = MouthReader(face_model())
         self.bias = np.array([jaw_at_rest, smile_at_rest])
         self.lost = lost
@@ -23,7 +32,8 @@ class ModelFace:
     def logits(self, held):
         return self.bias + np.array([6.0 * held[0] + 0.5 * held[8], 4.0 * held[1] - 1.0 * held[0]])
 
-    def __call__(self, offsets, yaw, pitch):
+    def __call__(self, offsets, turn):
+        yaw, pitch, roll = (float(angle) for angle in turn)
         self.shown += 1
         if 1 < self.shown <= 1 + self.lost:
             return None
@@ -31,7 +41,7 @@ class ModelFace:
         scores = np.zeros(52, np.float32)
         scores[BLENDSHAPE_INDEX["jawOpen"]] = jaw
         scores[[BLENDSHAPE_INDEX["mouthSmileLeft"], BLENDSHAPE_INDEX["mouthSmileRight"]]] = smile
-        return scores
+        return Probed(scores, np.array([5 + yaw, pitch, roll + self.crossing * pitch]), turn)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +94,13 @@ def test_targets_rise_with_the_driver(response):
 def test_a_few_lost_faces_do_not_matter_but_many_do():
     assert measure_response(ModelFace(lost=10), face_model()) is not None
     assert measure_response(ModelFace(lost=60), face_model()) is None
+
+
+def test_crossing_of_pitch_into_roll_is_found():
+    turning = measure_response(ModelFace(crossing=0.4), face_model()).turning
+    assert turning[2, 1] == pytest.approx(0.4, abs=0.15)
+    assert np.diag(turning) == pytest.approx(1, abs=0.05)
+    assert measure_response(ModelFace(), face_model()).turning == pytest.approx(np.eye(3), abs=1e-4)
 
 
 def test_directions_cover_the_surface_only():

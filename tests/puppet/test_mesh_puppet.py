@@ -75,7 +75,7 @@ def pose_of(image):
 
 
 def test_rest_shows_the_photo(puppet, portrait):
-    at_rest = puppet._show(puppet._retarget.probe(np.zeros((468, 3), np.float32), 0.0, 0.0))
+    at_rest = puppet._show(puppet._retarget.probe(np.zeros((468, 3), np.float32), np.zeros(3)))
     difference = np.abs(at_rest.astype(int) - portrait.image)
     assert difference.mean() < REST_MEAN
     assert np.percentile(difference, 99) < REST_P99
@@ -178,21 +178,71 @@ def test_lips_never_cross_and_lids_meet_whatever_the_driver_does(portrait):
 
 def test_refined_clip_is_read_nearer_to_its_driver(puppet):
     smile = {"mouthSmileLeft": 0.4, "mouthSmileRight": 0.4}
-    clip = [dataclasses.replace(motion(turn=(14, 9, 6), scores=smile), captured_s=k / 30) for k in range(3)]
-    wanted = np.array([13.3, 8.7, 6.0])  # degrees: yaw and pitch bend softly towards their limits
+    # the driver is read to turn farther than its landmarks do, as it happens with real ones
+    shot = dataclasses.replace(
+        motion(turn=(10, 5, 6), scores=smile), rotation=np.array([14, 9, 11], np.float32)
+    )
+    clip = [dataclasses.replace(shot, captured_s=k / 30) for k in range(3)]
+    wanted = np.array([13.3, 8.7, 11.0])  # degrees: yaw and pitch bend softly towards their limits
     refined = puppet.refined(clip)
     with FaceReader() as reader:
         still = reader.with_rotation(
-            puppet._show(puppet._retarget.probe(np.zeros((468, 3), np.float32), 0, 0))
+            puppet._show(puppet._retarget.probe(np.zeros((468, 3), np.float32), np.zeros(3)))
         )[1]
 
         def missed(show):
             return np.abs(reader.with_rotation(show(clip[1]))[1] - still - wanted).sum()
 
-        assert missed(refined) < max(0.6 * missed(puppet), 1.0)
+        assert missed(refined) < 0.6 * missed(puppet)
     assert refined.size == puppet.size
     other = dataclasses.replace(clip[0], captured_s=99.0)  # a frame it was not refined for
     assert (refined(other) == puppet(other)).all()
+
+
+class BlindReader:
+    """Finds no face in the pictures of one frame in each pass, but for its picture being one of `clear`."""
+
+    def __init__(self, blind_at, clear):
+        self.blind_at, self.clear, self.count = blind_at, clear, 0
+
+    def __call__(self, image):
+        self.count += 1
+        if self.count - 1 == self.blind_at and not any((image == picture).all() for picture in self.clear):
+            return None
+        return np.full(52, 0.2, np.float32), np.zeros(3, np.float32)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        pass
+
+
+def test_refined_frame_without_a_face_is_eased_to_the_one_beside_it(puppet, monkeypatch):
+    wide = motion(scores={"jawOpen": 0.9}, shut=1.0)
+    clip = [dataclasses.replace(motion() if k != 2 else wide, captured_s=k / 30) for k in range(4)]
+    beside = puppet(clip[1])
+    monkeypatch.setattr("realtime.puppet.ClipReader", lambda: BlindReader(2, [beside]))
+    monkeypatch.setattr(
+        "realtime.puppet.refine", lambda read, wanted, **_: (z := np.zeros((4, 6), np.float32), read(z))
+    )
+    refined = puppet.refined(clip)
+    assert (refined(clip[2]) == beside).all()
+    assert (refined(clip[3]) == puppet(clip[3])).all()
+    monkeypatch.setattr("realtime.puppet.ClipReader", lambda: BlindReader(99, []))
+    assert (puppet.refined(clip)(clip[2]) == puppet(clip[2])).all()
+
+
+def test_refined_clip_blinks_as_far_as_its_driver(puppet):
+    clip = [dataclasses.replace(motion(shut=0.35), captured_s=k / 30) for k in range(3)]
+    blink = [BLENDSHAPE_INDEX["eyeBlinkLeft"], BLENDSHAPE_INDEX["eyeBlinkRight"]]
+    for shot in clip:
+        shot.blendshapes[blink] = 0.4  # what a tracker says of such lids
+    own = read(puppet(motion()))[blink].mean()
+    refined = puppet.refined(clip)
+    wanted = own + (1 - own) * 0.4
+    missed = [abs(read(show(clip[1]))[blink].mean() - wanted) for show in (puppet, refined)]
+    assert missed[1] < max(0.6 * missed[0], 0.05)
 
 
 def test_no_face_is_refused():
