@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Mutates checkpoints and counts what the importers do; anything but a load or one line is an escape.
 
-python benchmarks/fuzz_checkpoints.py --inputs 20000 --seed 1
+    python benchmarks/fuzz_checkpoints.py --inputs 20000 --seed 1
+    python benchmarks/fuzz_checkpoints.py --inputs 20000 --seed 1 --only stylegan3 tensorflow
 """
 
 import argparse
@@ -24,9 +25,12 @@ from face.errors import BadCheckpoint  # noqa: E402
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--inputs", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", nargs="*", default=[""], help="how names of honest files begin")
     options = parser.parse_args()
     rng = random.Random(options.seed)
     warnings.simplefilter("error")
@@ -36,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         marker = folder / "executed"
-        honest = list(honest_files(folder).values())
+        honest = [v for n, v in honest_files(folder).items() if n.startswith(tuple(options.only))]
         hostile = [v for v in broken().values() if 2 < len(v) < 50_000]
         hostile += executing(str(marker)).values()
         path = folder / "mutated.pkl"

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from checkpoint_files import as_tensors, nvlabs_state, rosinality_state, write_nvlabs
+from hostile_generators import broken_generators, executing_generators, honest_generators
 from method_files import deca_state, joined, landmark_state, mask_state, restyle_encoder_state
 
 TOUCH = "touch {marker}"  # what runs if anything runs
@@ -93,7 +94,8 @@ def executing(marker: str) -> dict[str, bytes]:
     files["INST"] = f"\x80\x02(S'{command}'\nios\nsystem\n.".encode("latin1")
     files["OBJ"] = f"\x80\x02(cos\nsystem\nS'{command}'\no.".encode("latin1")
     files["behind an honest name"] = pickle.dumps({"g_ema": {}, "args": Calls(os.system, command)}, 4)
-    return files | executing_methods(Calls(os.system, command))
+    call = Calls(os.system, command)
+    return files | executing_methods(call) | executing_generators(call)
 
 
 def executing_methods(evil: Calls) -> dict[str, bytes]:
@@ -189,7 +191,7 @@ def broken() -> dict[str, bytes]:
         "stack runs out": b"\x80\x04aaaa.",
         "unknown memo": b"\x80\x04h\x07.",
     }
-    return files | broken_containers() | broken_methods()
+    return files | broken_containers() | broken_methods() | broken_generators()
 
 
 def broken_containers() -> dict[str, bytes]:
@@ -296,6 +298,7 @@ def honest_files(folder: Path) -> dict[str, bytes]:
     """Small files that load, in each container; written to the folder too."""
     write_nvlabs(folder / "nvlabs.pkl", nvlabs_state(8))
     write_nvlabs(folder / "nvlabs2.pkl", nvlabs_state(4), protocol=2)
+    honest_generators(folder)
     saved = {"g_ema": as_tensors(rosinality_state(8)), "latent_avg": torch.zeros(24)}
     torch.save(saved, folder / "zip.pt")
     torch.save(saved, folder / "old.pt", _use_new_zipfile_serialization=False)

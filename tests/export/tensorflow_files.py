@@ -123,7 +123,9 @@ def write_tensorflow(
         critic = network("D", "D_stylegan2", {"4x4/Dense0/bias": np.zeros(3, np.float32)}, {})
         average = generator("Gs", variables)
         average.state.update(fields or {})
-        other = generator("G", {n: v * np.float32(0.5) for n, v in variables.items()})
+        numbers = (np.ndarray, np.floating)
+        halved = {n: v * np.float32(0.5) if isinstance(v, numbers) else v for n, v in variables.items()}
+        other = generator("G", halved)
         path.write_bytes(pickle.dumps((other, critic, average), protocol=protocol))
     finally:
         for name, kept_module in kept.items():

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HONEST = (
     "matrix.pt", "nvlabs.pkl", "nvlabs2.pkl", "old.pt", "zip.pt",
     "mask_old.pt", "restyle.pt", "deca.tar", "S_mean_std",
+    "stylegan3_t.pkl", "stylegan3_r.pkl", "tensorflow.pkl", "tensorflow_4.pkl",
 )  # fmt: skip
 MUTATIONS = 200  # of each seed file; benchmarks/fuzz_checkpoints.py runs more
 MEMORY_LIMIT = 3 << 30
