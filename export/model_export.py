@@ -21,6 +21,7 @@ from export.checkpoints.imported import Imported
 from export.live_export import LiveGraphs, check_request, write_live
 from export.model_folder import new_folder, write_index
 from export.onnx_export import save_graph
+from export.style_parts import style_parts
 from export.tensorrt_rtx import BuiltEngine
 from export.verify import PictureVerification, Verification, verify_graph
 from face.errors import SinkUnavailable, WrongUse
@@ -120,6 +121,7 @@ def _merged(paths: Sequence[Path], parts: Sequence[Imported]) -> Imported:
                 "leave one of them out"
             )
         networks |= part.networks
+    networks |= style_parts(networks)
     origin = " + ".join(dict.fromkeys(part.origin for part in parts))
     licence = "; ".join(dict.fromkeys(part.licence for part in parts))
     notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))

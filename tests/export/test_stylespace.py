@@ -26,13 +26,15 @@ from engines import open_engine  # noqa: E402
 from engines.networks.store import load_network, save_network  # noqa: E402
 from engines.networks.stylegan2 import Synthesis  # noqa: E402
 from engines.networks.stylemask import StyleMask  # noqa: E402
-from engines.networks.stylespace import StyleOffsets, layout_of, split_at_styles  # noqa: E402
+from engines.networks.stylespace import StyleOffsets, StyleOffsetsConfig, layout_of, split_at_styles  # noqa: E402
 from export import export_checkpoint  # noqa: E402
 from export.checkpoints.identify import import_checkpoint  # noqa: E402
 from export.checkpoints.stylespace import CHANNELS, MOVING, PUBLISHED, REGIONS  # noqa: E402
+from export.model_export import export_model  # noqa: E402
 from export.onnx_export import save_graph  # noqa: E402
+from export.style_parts import style_parts  # noqa: E402
 from export.verify import verify_graph  # noqa: E402
-from face.errors import BadCheckpoint  # noqa: E402
+from face.errors import BadCheckpoint, WrongUse  # noqa: E402
 
 TOLERANCE = 1e-5
 IMAGE_TOLERANCE = 1e-4
@@ -248,6 +250,18 @@ def test_table_of_something_else_is_refused(tmp_path: Path, root: Any, said: str
     assert "\n" not in str(raised.value)
 
 
+def test_a_table_beside_its_generator_brings_the_way_from_w_to_styles(tmp_path: Path) -> None:
+    path = write(tmp_path / "S_mean_std", [MEAN, SPREAD])
+    state = {"g_ema": as_tensors(rosinality_state()), "latent_avg": torch.zeros(W_DIM)}
+    with pytest.raises(WrongUse, match="26 layers and 9088 channels do not fit"):
+        export_model(path, tmp_path / "model", others=[save(tmp_path / "g.pt", state)])
+    generator = import_checkpoint(tmp_path / "g.pt").networks["generator"]
+    sizes = tuple(layer.channels for layer in layout_of(tuple(channels_of(32))).layers)
+    fits = StyleOffsets(StyleOffsetsConfig(sizes, ("smile",), (6,), (3,)))
+    assert set(style_parts({"generator": generator, "offsets": fits})) == {"styles"}
+    assert style_parts({"offsets": fits}) == style_parts({"generator": generator}) == {}
+
+
 # ---- StyleMask
 
 # Of the convolutions of a generator of 32 pixels, the first five.
@@ -343,6 +357,22 @@ def test_a_whole_reenactment_by_masks_gives_the_published_image(tmp_path: Path) 
         twin.image(truncated(portrait)),  # not masked
     ):
         assert np.abs(image - wrong).max() > TELLING * IMAGE_TOLERANCE
+
+
+def test_masks_beside_their_generator_bring_it_in_two(tmp_path: Path) -> None:
+    state = {"g_ema": as_tensors(rosinality_state()), "latent_avg": torch.from_numpy(CENTRE[0])}
+    generator = save(tmp_path / "g.pt", state)
+    report = export_model(generator, tmp_path / "model", others=[save(tmp_path / "mask.pt", mask_file())])
+    assert set(report.graphs) == {"generator", "mapping", "mask", "styles", "style_generator"}
+    with open_engine(tmp_path / "model" / "styles") as engine:
+        style = engine.run(w=W)["style"]
+    with open_engine(tmp_path / "model" / "style_generator") as engine:
+        image = engine.run(style=style)["image"]
+    twin = Generator(rosinality_state(), "rosinality")
+    np.testing.assert_allclose(image, twin.image(W), atol=IMAGE_TOLERANCE, rtol=0)
+    other = mask_file(mask_net=as_tensors(mask_state((16, 16, 12))), num_layers_control=3)
+    with pytest.raises(WrongUse, match="masks of 3 layers and 44 channels do not fit"):
+        export_model(generator, tmp_path / "other", others=[save(tmp_path / "mask.pt", other)])
 
 
 def test_channels_of_the_generator_are_those_the_mask_is_made_for() -> None:
