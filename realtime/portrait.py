@@ -59,12 +59,26 @@ def open_portrait(photo: Path | str | Image, *, longest: int = 1024) -> Portrait
             f"{name}: the face looks {abs(yaw):.0f} degrees aside, expected at most {LARGEST_YAW:.0f}; "
             "use a photo that faces the camera"
         )
-    shrink = min(1.0, longest / max(image.shape[:2]))
-    if shrink < 1:
-        size = (round(image.shape[1] * shrink), round(image.shape[0] * shrink))
-        image = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-        landmarks = (landmarks * shrink).astype(np.float32)
+    image, landmarks = _resized(image, landmarks, longest)
     return Portrait(image, landmarks, blendshapes, _cut_out(image))
+
+
+def shrunk(portrait: Portrait, longest: int) -> Portrait:
+    """The portrait with neither side longer than `longest` pixels; itself where it is small enough."""
+    image, landmarks = _resized(portrait.image, portrait.landmarks, longest)
+    if image is portrait.image:
+        return portrait
+    alpha = cv2.resize(portrait.alpha, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_AREA)
+    return Portrait(image, landmarks, portrait.blendshapes, np.asarray(alpha, np.float32))
+
+
+def _resized(image: Image, landmarks: NDArray[np.float32], longest: int) -> tuple[Image, NDArray[np.float32]]:
+    shrink = min(1.0, longest / max(image.shape[:2]))
+    if shrink == 1:
+        return image, landmarks
+    size = (round(image.shape[1] * shrink), round(image.shape[0] * shrink))
+    smaller = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    return smaller, (landmarks * shrink).astype(np.float32)
 
 
 class ClipReader:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from face.errors import WrongUse
 from face.eyes import build_eyeballs, paint_eye, paint_lid
-from face.face_model import SURFACE, face_model
+from face.face_model import SURFACE, FaceModel, face_model
 from face.matte import background_plate, drawn_inside, foreground
 from face.motion import Motion
 from face.mouth import build_mouth, paint_mouth
@@ -18,18 +18,19 @@ from face.photo import read_photo
 from face.pose import euler_angles
 from face.raster import composite, rasterise
 from face.refinement import ROUNDS, UNTRIMMED, Wanted, refine
-from face.response import Probed, measure_response
+from face.response import Probed, Response, measure_response
 from face.retarget import Retargeter, RigPose, blended, signals_of
 from face.rig import LEFT_EYE, build_rig
 from realtime.directions_puppet import Learned, open_directions
 from realtime.frame import Image, Puppet
 from realtime.identity import photo_of
-from realtime.portrait import ClipReader, FaceReader, Portrait, open_portrait
+from realtime.portrait import ClipReader, FaceReader, Portrait, open_portrait, shrunk
 from realtime.reference import Rest
 
 Floats = NDArray[np.float32]
 
 DEFAULT_LONGEST_PX = 512
+PROBE_PX = 512  # longer side of the pictures a portrait is measured by: larger ones are read no better
 EASE_PASSES = 3  # in which a frame without a face becomes the one beside it
 
 
@@ -58,15 +59,12 @@ class MeshPuppet:
         self._map_v = np.zeros((height, width), np.float32)
         self._depth = np.zeros((height, width), np.float32)
         self._labels = np.zeros((height, width), np.uint8)
-        with FaceReader() as reader:
-
-            def probe(offsets: Floats, turn: Floats) -> Probed | None:
-                pose = self._retarget.probe(offsets, turn)
-                seen = reader.with_rotation(self._show(pose))
-                return None if seen is None else Probed(*seen, euler_angles(pose.turn))
-
-            response = measure_response(probe, model)
-        self._retarget = Retargeter(model, self._rig.face_shape, self._rig.rotation, response)
+        self.response: Response | None = (
+            self._measured(model)
+            if max(self.size) <= PROBE_PX
+            else MeshPuppet(shrunk(portrait, PROBE_PX)).response
+        )
+        self._retarget = Retargeter(model, self._rig.face_shape, self._rig.rotation, self.response)
 
     def __call__(self, motion: Motion) -> Image:
         """(H, W, 3) uint8 RGB, a new array the caller owns."""
@@ -126,6 +124,17 @@ class MeshPuppet:
                 eased[index] = blended(pose, other, min(float(shares[index]), 1.0))
             seen = read(trims, eased)
         return RefinedPuppet(self, motions, trims, eased)
+
+    def _measured(self, model: FaceModel) -> Response | None:
+        """The response of this portrait, drawn and read about a hundred times."""
+        with FaceReader() as reader:
+
+            def probe(offsets: Floats, turn: Floats) -> Probed | None:
+                pose = self._retarget.probe(offsets, turn)
+                seen = reader.with_rotation(self._show(pose))
+                return None if seen is None else Probed(*seen, euler_angles(pose.turn))
+
+            return measure_response(probe, model)
 
     def trimmed(self, motion: Motion, trim: Floats) -> Image:
         """As a call, with trim (6,) added, see face/refinement.py."""

@@ -245,6 +245,21 @@ def test_refined_clip_blinks_as_far_as_its_driver(puppet):
     assert missed[1] < max(0.6 * missed[0], 0.05)
 
 
+def test_large_portrait_is_measured_in_small_and_drawn_in_full(monkeypatch):
+    sizes = []
+    real = FaceReader.with_rotation
+
+    def noted(self, image):
+        sizes.append(max(image.shape))
+        return real(self, image) if len(sizes) < 3 else None  # a few are enough to see their size
+
+    monkeypatch.setattr(FaceReader, "with_rotation", noted)
+    enlarged = cv2.resize(data.astronaut(), (800, 800), interpolation=cv2.INTER_CUBIC)
+    large = MeshPuppet(open_portrait(enlarged))
+    assert set(sizes) == {512}
+    assert large(motion()).shape == (800, 800, 3)
+
+
 def test_no_face_is_refused():
     with pytest.raises(BadPortrait, match="no face found"):
         open_portrait(np.full((300, 300, 3), 127, np.uint8))
