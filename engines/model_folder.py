@@ -31,7 +31,7 @@ class ModelFolder:
     origin: str
     licence: str
     notes: tuple[str, ...]
-    graphs: tuple[str, ...]  # roles: generator, mapping, encoder, directions
+    graphs: tuple[str, ...]  # roles: generator, mapping, encoder, ...
     files: tuple[ModelFile, ...]
     index: dict[str, Any]  # the whole of model.json, for showing
 

@@ -7,9 +7,19 @@ The graphs and their contract (N is free):
     mapping.onnx     z (N, z_dim), psi ()                   w (N, num_ws, w_dim)
     encoder.onnx     image (N, 3, 256, 256) in [-1, 1]      w (N, num_ws, w_dim)
     directions.onnx  delta (N, d)                           shift (N, rows, w_dim)
+    motion.onnx      identity, motion (N, num_ws, w_dim)    w (N, num_ws, w_dim); by halves:
+      motion_identity.onnx   identity                       base (N, num_ws, w_dim), once a portrait
+      motion_live.onnx       base, motion                   w
+    landmarks.onnx   difference (N, 3, 580, 580)            shift (N, rows, w_dim)
+    mask.onnx        source, target (N, channels)           style (N, channels)
+    offsets.onnx     alpha (N, controls)                    offset (N, channels)
+    styles.onnx      w (N, num_ws, w_dim)                   style (N, channels)
+    style_generator.onnx     style (N, channels)            image (N, 3, H, W), raw range
+    tracker.onnx     image (N, 3, 224, 224) in [0, 1]       shape, texture, expression, pose, camera, light
 
-Everything is float32. A conditional mapping network has a third input, label (N, label_dim). The live graphs
-of a method (static batch 1, uint8 out) are those of export/live_graph.py.
+Everything is float32. A conditional mapping network has a third input, label (N, label_dim); ReStyle's
+encoder runs its whole loop in one call. The live graphs of a method (static batch 1, uint8 out) are those of
+export/live_graph.py.
 """
 
 from pathlib import Path

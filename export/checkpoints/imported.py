@@ -23,7 +23,7 @@ class Imported:
 
     origin: str
     licence: str  # of the weights, as far as the origin tells
-    networks: dict[str, Network]  # generator, mapping, encoder, directions
+    networks: dict[str, Network]  # the graphs are listed in export/onnx_export.py
     notes: tuple[str, ...] = ()  # what a user should know of how the file was read
 
 
