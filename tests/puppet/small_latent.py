@@ -56,7 +56,7 @@ def write_model(
 
 
 def astronaut() -> Portrait:
-    return open_portrait(data.astronaut(), longest=256)
+    return open_portrait(data.astronaut(), longest=512)
 
 
 def write_small_identity(folder: Path, portrait: Portrait, *, key: str = KEY) -> Path:
