@@ -25,8 +25,9 @@ def filtered_leaky_relu(
     clamp: float | None = None,
 ) -> Tensor:
     """A leaky ReLU at `up` times the sampling rate, so that the filter behind it takes its aliases off."""
-    x = leaky_relu(upsample(x, up_filter, up=up, crop=crop), clamp)
-    return downsample(x, down_filter, down=down)
+    # The activation's gain goes into the filter before it: the tensor between them is the largest of all.
+    x = functional.leaky_relu(upsample(x, up_filter, up=up, crop=crop, gain=math.sqrt(2)), 0.2)
+    return downsample(x if clamp is None else x.clamp(-clamp, clamp), down_filter, down=down)
 
 
 def filtered_leaky_relu_reference(
@@ -51,12 +52,11 @@ def square(taps: Tensor) -> Tensor:
     return torch.outer(taps, taps) if taps.ndim == 1 else taps
 
 
-def upsample(x: Tensor, taps: Tensor, *, up: int, crop: int) -> Tensor:
+def upsample(x: Tensor, taps: Tensor, *, up: int, crop: int, gain: float) -> Tensor:
     """`up` times the samples, low-passed with gain `up` an axis; `crop` samples off at each side."""
     channels = x.shape[1]
-    line = (taps * up).to(x.dtype)
-    columns = line[None, None, None, :].expand(channels, 1, 1, -1).contiguous()
-    rows = line[None, None, :, None].expand(channels, 1, -1, 1).contiguous()
+    columns = (taps * up).to(x.dtype)[None, None, None, :].expand(channels, 1, 1, -1).contiguous()
+    rows = (taps * up * gain).to(x.dtype)[None, None, :, None].expand(channels, 1, -1, 1).contiguous()
     x = functional.conv_transpose2d(x, columns, stride=(1, up), padding=(0, crop), groups=channels)
     return functional.conv_transpose2d(x, rows, stride=(up, 1), padding=(crop, 0), groups=channels)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
 from stylegan3_files import (  # noqa: E402
@@ -94,6 +95,16 @@ def test_mapping_truncates_towards_the_stored_mean(
     assert w.shape == (2, ROWS, W_DIM)
     for row in range(ROWS):
         np.testing.assert_allclose(w[:, row], reference.w(random_z(), psi), atol=W_TOLERANCE, rtol=0)
+
+
+def test_graph_is_valid_and_holds_no_arithmetic_on_constants(
+    exported: tuple[Path, AliasFreeGenerator, str],
+) -> None:
+    graph = onnx.load(exported[0] / "generator.onnx")
+    onnx.checker.check_model(graph, full_check=True)
+    constants = {constant.name for constant in graph.graph.initializer}
+    for node in graph.graph.node:
+        assert not set(node.input) <= constants, f"{node.name} could have been computed"
 
 
 def test_report_says_what_was_stored_besides(exported: tuple[Path, AliasFreeGenerator, str]) -> None:
