@@ -250,10 +250,13 @@ def train(
             group["lr"] = base * rate
         rng = np.random.default_rng((seed, step))
         chosen = rng.integers(HELD_OUT, len(crops.w), BATCH)
-        with torch.no_grad():
-            x, rows = student.features(crops, chosen)
+        # Channels last and bfloat16: 90 ms a step instead of 160 on one core.
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad():
+                x, rows = student.features(crops, chosen)
+            image = student.head(x.contiguous(memory_format=torch.channels_last), rows)
         adam.zero_grad()
-        distance(inside(student.head(x, rows)), inside(student.target(crops, chosen))).backward()
+        distance(inside(image.float()), inside(student.target(crops, chosen))).backward()
         adam.step()
         if (step + 1) % SAVED_EVERY == 0 or step + 1 == steps:
             whole = {"head": student.head.state_dict(), "adam": adam.state_dict(), "step": step + 1}
@@ -282,8 +285,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, choices=sorted(HIDDEN), default=256)
     parser.add_argument("--work", type=Path, required=True, help="folder of shards and of the state")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--samples", type=int, default=2000)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--samples", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
