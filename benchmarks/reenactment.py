@@ -110,8 +110,18 @@ def choose(paths: Sequence[Path], seed: int) -> Iterator[Path]:
             yield paths[index]
 
 
-def run(options: argparse.Namespace, console: Console) -> tuple[list[Pair], list[Clip], Spread, list[str]]:
-    """All pairs; writes a contact sheet a clip as it goes."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured so far."""
+
+    pairs: list[Pair]
+    clips: list[Clip]
+    strangers: Spread
+    refused: list[str]  # portraits, and why
+
+
+def run(options: argparse.Namespace, console: Console) -> Measured:
+    """All pairs; after each clip its contact sheet and the tables so far are written: full runs are long."""
     folder: Path = options.portraits
     photos = sorted(folder.glob("*")) if folder.is_dir() else []
     photos = [path for path in photos if path.suffix.lower() in SUFFIXES]
@@ -155,13 +165,40 @@ def run(options: argparse.Namespace, console: Console) -> tuple[list[Pair], list
                 faces[sitter.name] = sitter.embedding
                 pair, pictures = drive(sitter, clip, embedder, refine=options.refine)
                 pairs.append(pair)
+                if not console.is_terminal:
+                    console.print(f"{clip.name} {_caption(pair)}", soft_wrap=True, highlight=False)
                 rows.append((_caption(pair), [_cut(sitter.photo, sitter.head), *pictures]))
                 progress.advance(task)
             titles = ["photo", *(f"{name} ({index})" for name, index in clip.moments)]
             contact_sheet(options.out / f"sheet_{clip.name}.png", titles, rows)
+            if pairs:
+                write_tables(options, Measured(pairs, clips, _strangers(faces), refused))
     if not pairs:
         raise BadPortrait(f"none of {len(refused)} portraits can be used; the first: {refused[0]}")
-    return pairs, clips, _strangers(faces), refused
+    return Measured(pairs, clips, _strangers(faces), refused)
+
+
+def write_tables(options: argparse.Namespace, measured: Measured) -> str:
+    """Everything but the contact sheets, and the tables as text."""
+    pairs, clips = measured.pairs, measured.clips
+    tables = sections(pairs, clips, measured.strangers)
+    text = markdown(tables)
+    if measured.refused:
+        text += "\n## Refused portraits\n\n" + "".join(f"- {line}\n" for line in measured.refused)
+    for stale in options.out.glob("worst_*.png"):
+        stale.unlink()
+    plots = []
+    for number, pair in enumerate(worst_first(pairs)[:PLOTS]):
+        plots.append(options.out / f"worst_{number:02d}_{pair.clip}_{pair.portrait}.png")
+        time_plot(plots[-1], pair, next(clip.seconds for clip in clips if clip.name == pair.clip))
+    sheets = [options.out / f"sheet_{clip.name}.png" for clip in clips]
+    (options.out / "table.md").write_text(text, encoding="utf-8")
+    how = "refined" if options.refine else "as live"
+    heading = f"Reenactment by {options.method}, {how}, {len(pairs)} pairs"
+    (options.out / "table.html").write_text(page(tables, [*sheets, *plots], heading), encoding="utf-8")
+    write_csv(options.out / "pairs.csv", pairs)
+    write_series(options.out / "series.npz", pairs)
+    return text
 
 
 def _counts(options: argparse.Namespace, clips: int) -> list[int]:
@@ -229,35 +266,20 @@ def main() -> int:
     begun, machine = time.perf_counter(), this_machine()
     try:
         with quiet_natives():
-            pairs, clips, strangers, refused = run(options, Console(file=sys.stderr))
+            measured = run(options, Console(file=sys.stderr))
+            text = write_tables(options, measured)
     except PuppetError as error:
         print(error, file=sys.stderr)
         return error.exit_status
-    tables = sections(pairs, clips, strangers)
-    text = markdown(tables)
-    if refused:
-        text += "\n## Refused portraits\n\n" + "".join(f"- {line}\n" for line in refused)
-    plots = []
-    for number, pair in enumerate(worst_first(pairs)[:PLOTS]):
-        plots.append(options.out / f"worst_{number:02d}_{pair.clip}_{pair.portrait}.png")
-        time_plot(plots[-1], pair, next(clip.seconds for clip in clips if clip.name == pair.clip))
-    sheets = [options.out / f"sheet_{clip.name}.png" for clip in clips]
-    (options.out / "table.md").write_text(text, encoding="utf-8")
-    how = "refined" if options.refine else "as live"
-    heading = f"Reenactment by {options.method}, {how}, {len(pairs)} pairs"
-    (options.out / "table.html").write_text(page(tables, [*sheets, *plots], heading), encoding="utf-8")
-    write_csv(options.out / "pairs.csv", pairs)
-    write_series(options.out / "series.npz", pairs)
     print(text)
-    line = _last_line(options, pairs, clips, strangers)
+    line = _last_line(options, measured)
     line |= {"took_s": round(time.perf_counter() - begun, 1), "machine": asdict(machine)}
     print(json.dumps(line))
     return 0
 
 
-def _last_line(
-    options: argparse.Namespace, pairs: list[Pair], clips: list[Clip], strangers: Spread
-) -> dict[str, object]:
+def _last_line(options: argparse.Namespace, measured: Measured) -> dict[str, object]:
+    pairs, clips = measured.pairs, measured.clips
     line: dict[str, object] = {
         "benchmark": "reenactment", "method": options.method, "pairs": len(pairs), "clips": len(clips),
         "every": options.every, "refine": options.refine, "seed": options.seed, "longest": options.longest,
@@ -275,7 +297,7 @@ def _last_line(
         "faces": round(float(np.mean([pair.faces for pair in pairs])), 5),
         "distance": round(float(np.median([pair.distance for pair in pairs])), 4),
         "distance_same_person": round(float(np.median(floor)), 4),
-        "distance_strangers": round(float(np.median(strangers.distance)), 4),
+        "distance_strangers": round(float(np.median(measured.strangers.distance)), 4),
     }
     return line
 

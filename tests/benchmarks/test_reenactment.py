@@ -48,6 +48,7 @@ def test_one_pair_gives_table_sheet_and_json(tmp_path: Path) -> None:
     table = (tmp_path / "table.md").read_text()
     assert table in done.stdout
     assert "| d18 | 27 |" in table
+    assert done.stderr.count("d18 ") == 1  # a line a pair, where there is no terminal for a progress bar
     assert {"pairs.csv", "table.html", "sheet_d18.png"} <= {path.name for path in tmp_path.iterdir()}
 
 
