@@ -1,274 +1,322 @@
 # SPDX-License-Identifier: MIT
-"""Time StyleGAN2's synthesis against the machine's own limit and the original formulation. Knows no
-checkpoint.
+"""Time StyleGAN2's synthesis against the machine's own limit, eager torch and the authors' formulation.
 
-    python -m benchmarks.engine                                     on a GPU: 256, 512 and 1024 px in fp16
-    python -m benchmarks.engine --resolutions 64 --base 2048        anywhere, in seconds
+    python -m benchmarks.engine --compile --live 512 --out engine.json               on a GPU, in fp16
+    python -m benchmarks.engine --device cpu --resolutions 64 --base 2048            anywhere, in seconds
 
-Weights are random: time does not depend on them. The floor is the least time the machine needs to do each
-convolution's arithmetic or to move its input, weights and output once, whichever is longer, summed over the
-layers; the
-machine's rates are measured first, in the same run. Original formulation: each sample's own modulated
-weights in one
-grouped convolution (Karras et al. 2020, appendix B). Ours scales activations instead. The last line is JSON.
+Weights are random: time does not depend on them. Every variant's image is held against the original
+formulation's of the same run; one that deviates is marked and makes the status 1. --out keeps what was
+measured after every row, and a second call with the same file goes on from there. --live adds mapping,
+synthesis and conversion to NV12 through the device runner. The last line is JSON. Knows no checkpoint.
 """
 
 import argparse
-import json
 import math
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
 
-from engines.networks import stylegan2
-from engines.networks.ops import DEMODULATION_EPSILON, blur
+from benchmarks.floor import Layer, Rates, floor_ms, layers_of, measured_rates, timed
+from benchmarks.live_line import Parts, measure_live
+from benchmarks.original import original_formulation
+from benchmarks.rows import HEADING, Bench, Row, percentiles
+from engines import BACKENDS, check_backend, open_engine
+from engines.device import Device
+from engines.networks.frozen import NEVER, frozen
 from engines.networks.stylegan2 import Synthesis, SynthesisConfig
+from engines.torch_device import TorchDevice
+from export.onnx_export import save_graph
+from face.errors import PuppetError
 from realtime.machine import this_machine
 
-WARMUP_S = 1.0
-PARITY = 0.05  # of the image's spread: fp16 and another order of operations, not yet measured on a GPU
+PARITY = 0.05  # of the image's spread: half precision in another order; 0.005 at 64 px on a CPU
+GOALS_MS = {256: 0.6, 512: 1.0, 1024: 1.6}  # p95, H200, torch and CUDA graphs
+FOLDED_FROM = 128  # pixels; tried beside never
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
-    """What the machine does at best, measured."""
+class Subject:
+    """What is timed at one size, and what it is held against."""
 
-    tflops: float  # matrix product in the dtype used
-    terabytes: float  # a second, read and written
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    resolution: int
-    variant: str
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    runs: int
+    network: Synthesis
+    w: Tensor
+    reference: Tensor  # the original formulation's image
     floor_ms: float
-    against_floor: float  # p50 over floor
-    against_original: float  # p50 of the original formulation over this p50, from the same run
-    deviation: float  # largest difference to the original's image, in its standard deviations
+    eager_ms: float
+    original_ms: float
+
+    @property
+    def resolution(self) -> int:
+        return self.network.config.resolution
+
+
+Call = Callable[[], Tensor]
 
 
 def config_of(resolution: int, base: int) -> SynthesisConfig:
     sizes = [4 << k for k in range(int(math.log2(resolution)) - 1)]
     channels = tuple(min(base // size, 512) for size in sizes)
-    return SynthesisConfig(
-        resolution=resolution, channels=channels, conv_clamp=256.0, fp16_blocks=len(sizes) - 1
-    )
+    half = max(len(sizes) - 2, 0)  # all but 4 and 8 px, as the export has it
+    return SynthesisConfig(resolution=resolution, channels=channels, conv_clamp=256.0, fp16_blocks=half)
 
 
-def layers(config: SynthesisConfig) -> Iterator[tuple[float, float]]:
-    """Multiply-adds and numbers moved of every convolution, for one sample."""
-    before = 0
-    for index, channels in enumerate(config.channels):
-        size = 4 << index
-        if before:
-            half = size // 2  # stride 2 transposed: every input pixel meets every tap once
-            yield (
-                before * channels * 9 * half * half,
-                before * half * half + channels * size * size + before * channels * 9,
-            )
-            yield channels * 16 * size * size, 2 * channels * size * size  # the FIR
-        yield channels * channels * 9 * size * size, 2 * channels * size * size + channels * channels * 9
-        yield channels * 3 * size * size, (channels + 6) * size * size
-        before = channels
-
-
-def floor_ms(config: SynthesisConfig, rates: Rates, bytes_each: int) -> float:
-    return 1e3 * sum(
-        max(2 * multiply_adds / (rates.tflops * 1e12), numbers * bytes_each / (rates.terabytes * 1e12))
-        for multiply_adds, numbers in layers(config)
-    )
-
-
-def measured_rates(device: torch.device, dtype: torch.dtype) -> Rates:
-    side, length = (8192, 2**28) if device.type == "cuda" else (1024, 2**24)
-    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    product_s = min(timed(lambda: a @ b, device, runs=8))
-    source = torch.randn(length, device=device)
-    target = torch.empty_like(source)
-    copy_s = min(timed(lambda: target.copy_(source), device, runs=8))
-    return Rates(2 * side**3 / product_s / 1e12, 2 * 4 * length / copy_s / 1e12)
-
-
-def timed(call: Callable[[], object], device: torch.device, *, runs: int) -> list[float]:
-    """Seconds of each of `runs` calls after a warm-up, the device's work included."""
-
-    def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    call()
-    wait()
-    end = time.perf_counter() + min(WARMUP_S, 0.02 * runs)
-    while time.perf_counter() < end:
-        call()
-    wait()
-    spans = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        call()
-        wait()
-        spans.append(time.perf_counter() - start)
-    return spans
-
-
-def grouped_conv2d(
-    x: Tensor, weight: Tensor, style: Tensor, *, demodulate: bool = True, fir: Tensor | None = None
-) -> Tensor:
-    """The original formulation: N sets of weights, one grouped convolution."""
-    n, inputs, height, width = x.expand(style.shape[0], -1, -1, -1).shape
-    x = x.expand(n, -1, -1, -1)
-    outputs, taps = weight.shape[0], weight.shape[-1]
-    if x.dtype == torch.float16 and demodulate:
-        weight = weight / (weight.abs().amax(dim=(1, 2, 3), keepdim=True) * math.sqrt(weight[0].numel()))
-        style = style / style.abs().amax(dim=1, keepdim=True)
-    own = weight[None] * style[:, None, :, None, None]  # (N, O, I, k, k)
-    if demodulate:
-        own = own * (own.square().sum(dim=(2, 3, 4), keepdim=True) + DEMODULATION_EPSILON).rsqrt()
-    own = own.to(x.dtype)
-    x = x.reshape(1, n * inputs, height, width)
-    if fir is None:
-        x = functional.conv2d(x, own.reshape(n * outputs, inputs, taps, taps), padding=taps // 2, groups=n)
-        return x.reshape(n, outputs, height, width)
-    turned = own.transpose(1, 2).reshape(n * inputs, outputs, taps, taps)
-    x = functional.conv_transpose2d(x, turned, stride=2, groups=n)
-    return blur(x.reshape(n, outputs, 2 * height + 1, 2 * width + 1), fir, gain=4.0)
-
-
-@contextmanager
-def original_formulation() -> Iterator[None]:
-    ours = stylegan2.modulated_conv2d
-    stylegan2.modulated_conv2d = grouped_conv2d
-    try:
-        yield
-    finally:
-        stylegan2.modulated_conv2d = ours
-
-
-def graphed(network: Synthesis, w: Tensor) -> tuple[Callable[[], object], Tensor]:
-    """One CUDA graph of the whole network; the call replays it, the tensor holds its image."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            network(w)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        image = network(w)
-    return graph.replay, image
-
-
-def variants(
-    network: Synthesis, w: Tensor, device: torch.device, *, compiled: bool
-) -> Iterator[tuple[str, Callable]]:
-    """Name and a call that returns the image."""
-    yield "eager", lambda: network(w)
-    if device.type == "cuda":
-        replay, image = graphed(network, w)
-        yield "CUDA graph", lambda: (replay(), image)[1]
-    if compiled:
-        mode = "max-autotune-no-cudagraphs" if device.type == "cuda" else "default"
-        fast = torch.compile(network, mode=mode, fullgraph=True)
-        fast(w)
-        yield "compiled", lambda: fast(w)
-        if device.type == "cuda":
-            replay_fast, image_fast = graphed(fast, w)
-            yield "compiled, CUDA graph", lambda: (replay_fast(), image_fast)[1]
-
-
-def measure(resolution: int, options: argparse.Namespace, device: torch.device, rates: Rates) -> list[Row]:
-    half = device.type == "cuda"
-    config = config_of(resolution, options.base)
+def network_of(config: SynthesisConfig, device: torch.device, *, half: bool) -> Synthesis:
     torch.manual_seed(0)
     network = Synthesis(config, half=half).to(device).eval().requires_grad_(False)
     for parameter in network.parameters():
         if parameter.ndim == 0:
             parameter.data.fill_(0.1)  # noise strengths: at 0 the noise would cost but not count
+    return network
+
+
+def graphed(call: Call) -> Call:
+    """The call captured in one CUDA graph; replaying it returns the same tensor with a new image."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        image = call()
+
+    def replay() -> Tensor:
+        graph.replay()
+        return image
+
+    return replay
+
+
+def made_ready(
+    network: nn.Module,
+    w: Tensor,
+    *,
+    folded_from: int = NEVER,
+    last: bool = False,
+    mode: str = "",
+    graph: bool = False,
+) -> Call:
+    """The network frozen; `last`: channels last in memory; `mode`: compiled so; `graph`: captured."""
+    fast: Callable[[Tensor], Tensor] = frozen(network, folded_from=folded_from)
+    if last:
+        fast = fast.to(memory_format=torch.channels_last)
+    if mode:
+        fast = torch.compile(fast, mode=mode, fullgraph=True)
+    fast(w)
+    return graphed(lambda: fast(w)) if graph else lambda: fast(w)
+
+
+def variants(subject: Subject, options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Call]]]:
+    """Name and a function that makes a call ready; the cheap ones first."""
+    network, w = subject.network, subject.w
+    forms = {"": NEVER, f", folded from {FOLDED_FROM} px": FOLDED_FROM}
+    if w.device.type == "cpu":
+        for name, size in forms.items():
+            yield f"frozen{name}", lambda size=size: made_ready(network, w, folded_from=size)
+        if options.compile:
+            yield "frozen, compiled", lambda: made_ready(network, w, mode="default")
+        return
+
+    def original() -> Call:
+        with original_formulation():  # a capture keeps what was called
+            return graphed(lambda: network(w))
+
+    yield "original formulation, CUDA graph", original
+    yield "eager, CUDA graph", lambda: graphed(lambda: network(w))
+    yield "frozen", lambda: made_ready(network, w)
+    modes = {"": "", ", compiled": "default", ", autotuned": "max-autotune-no-cudagraphs"}
+    for how, mode in modes.items():
+        if (how == ", compiled" and not options.compile) or (how == ", autotuned" and not options.autotune):
+            continue
+        for last in (False, True) if not how else (True,):
+            for name, size in forms.items():
+                order = ", channels last" if last else ""
+                yield (
+                    f"frozen{name}{order}{how}, CUDA graph",
+                    lambda size=size, last=last, mode=mode: made_ready(
+                        network, w, folded_from=size, last=last, mode=mode, graph=True
+                    ),
+                )
+
+
+def runtimes(subject: Subject, folder: Path, threads: int) -> Iterator[tuple[str, Callable[[], Call]]]:
+    """Engines of graphs that are usable here; the others say why not."""
+    graph = folder / "counted.onnx"
+    for name, backend in BACKENDS.items():
+        if backend.suffix != ".onnx":
+            continue
+        try:
+            check_backend(name)
+        except PuppetError as error:
+            print(f"{'':>5} engine {name} is not here: {error}")
+            continue
+
+        def ready(name: str = name) -> Call:
+            engine = open_engine(graph, backend=name, threads=threads)
+            w = subject.w.cpu().numpy()
+            return lambda: torch.from_numpy(engine.run(w=w)["image"])
+
+        yield f"engine {name}, float32, copies included", ready
+
+
+def time_variant(
+    subject: Subject, name: str, prepare: Callable[[], Call], *, bench: Bench, runs: int
+) -> None:
+    if not bench.wants(subject.resolution, name):
+        return
+    start = time.perf_counter()
+    try:
+        call = prepare()
+        ready_s = time.perf_counter() - start
+        image = call().to(subject.w.device).float().clone()
+        spans = timed(call, subject.w.device, runs=runs)
+    except Exception as error:  # one variant that fails must not cost the others their time on a GPU
+        said = " ".join(str(error).split())[:200]
+        bench.add(Row(subject.resolution, name, note=f"{type(error).__name__}: {said}"))
+        return
+    bench.add(row_of(subject, name, spans, image, ready_s))
+
+
+def row_of(subject: Subject, name: str, spans: list[float], image: Tensor, ready_s: float | None) -> Row:
+    p50, p95, p99 = percentiles([1e3 * span for span in spans])
+    deviation = float((image - subject.reference).abs().max() / subject.reference.std())
+    return Row(
+        subject.resolution, name, len(spans), p50, p95, p99,
+        against_floor=p50 / subject.floor_ms,
+        against_eager=subject.eager_ms / p50,
+        against_original=subject.original_ms / p50,
+        deviation=deviation,
+        ready_s=ready_s,
+        note="" if deviation <= PARITY else f"deviates by {deviation:.2f}: its time is worth nothing",
+    )  # fmt: skip
+
+
+def measure(
+    resolution: int, options: argparse.Namespace, device: torch.device, rates: Rates, bench: Bench
+) -> None:
+    """Every variant at one size; the original formulation and eager torch first, as the yardsticks."""
+    config = config_of(resolution, options.base)
+    network = network_of(config, device, half=options.half)
     w = torch.randn(1, config.num_ws, config.w_dim, device=device)
-    least = floor_ms(config, rates, 2 if half else 4)
-    with original_formulation():
-        reference = network(w).clone()
-        original = np.array(timed(lambda: network(w), device, runs=options.runs)) * 1e3
-    spread = float(reference.std())
-
-    def row(name: str, spans: np.ndarray, image: Tensor) -> Row:
-        p50, p95, p99 = (float(q) for q in np.percentile(spans, (50, 95, 99)))
-        deviation = float((image.float() - reference.float()).abs().max()) / spread
-        return Row(
-            resolution,
-            name,
-            p50,
-            p95,
-            p99,
-            len(spans),
-            least,
-            p50 / least,
-            float(np.median(original)) / p50,
-            deviation,
-        )
-
-    rows = [row("original formulation, eager", original, reference)]
-    for name, call in variants(network, w, device, compiled=options.compile):
-        image = call().clone()
-        rows.append(row(name, np.array(timed(call, device, runs=options.runs)) * 1e3, image))
-    return rows
+    with tempfile.TemporaryDirectory() as scratch:
+        with torch.inference_mode(False):  # the recorder needs torch's usual dispatch
+            save_graph(network_of(config, CPU, half=False), Path(scratch) / "counted.onnx")
+        layers = layers_of(onnx.load(Path(scratch) / "counted.onnx"))
+        least = told_floor(resolution, layers, rates, 2 if options.half else 4)
+        with original_formulation():
+            reference = network(w).float().clone()
+            first = timed(lambda: network(w), device, runs=options.runs)
+        image = network(w).float().clone()
+        plain = timed(lambda: network(w), device, runs=options.runs)
+        eager_ms, original_ms = (1e3 * float(np.median(spans)) for spans in (plain, first))
+        subject = Subject(network, w, reference, least, eager_ms, original_ms)
+        bench.add(row_of(subject, "original formulation, eager", first, reference, None))
+        bench.add(row_of(subject, "eager", plain, image, None))
+        for name, prepare in variants(subject, options):
+            time_variant(subject, name, prepare, bench=bench, runs=options.runs)
+        for name, prepare in runtimes(subject, Path(scratch), options.threads) if options.runtimes else ():
+            time_variant(subject, name, prepare, bench=bench, runs=options.runs)
 
 
-def main() -> None:
+def told_floor(resolution: int, layers: list[Layer], rates: Rates, bytes_each: int) -> float:
+    least = floor_ms(layers, rates, bytes_each)
+    work = sum(layer.multiply_adds for layer in layers) / 1e9
+    moved = sum(layer.numbers for layer in layers) * bytes_each / 1e6
+    print(f"{resolution:>5} floor {least:.3f} ms: {work:.2f} GMAC and {moved:.0f} MB in {len(layers)} layers")
+    return least
+
+
+def live(
+    options: argparse.Namespace, device: torch.device, open_device: Callable[[], Device], bench: Bench
+) -> None:
+    """The device runner at --live pixels: as captured, and compiled where that was asked for."""
+    config = config_of(options.live, options.base)
+    exact = Parts(network_of(config, CPU, half=False), CPU)
+
+    def in_place(network: nn.Module) -> Callable[..., Tensor]:
+        return network.to(memory_format=torch.channels_last)
+
+    def compiled(network: nn.Module) -> Callable[..., Tensor]:
+        fast: Callable[..., Tensor] = torch.compile(in_place(network), fullgraph=True)
+        return fast
+
+    ways = {"frozen": in_place, **({"compiled": compiled} if options.compile else {})}
+    for how, prepare in ways.items():
+        if bench.wants(options.live, f"live, {how}: a frame, two under way (mean)"):
+            parts = Parts(network_of(config, device, half=options.half), device)
+            measure_live(
+                open_device(), parts, exact, prepare=prepare, bench=bench, runs=options.runs, how=how
+            )
+
+
+def told_goals(rows: list[Row]) -> None:
+    """The best of each size against what was set for an H200."""
+    for resolution, goal in GOALS_MS.items():
+        here = [(r.p95_ms, r.variant) for r in rows if r.resolution == resolution and not r.note]
+        done = [(p95, name) for p95, name in here if p95 is not None and not name.startswith("live")]
+        if done:
+            p95, name = min(done)
+            word = "met" if p95 <= goal else "missed"
+            print(f"{resolution:>5} goal on an H200: p95 {goal} ms; best {p95:.3f} ({name}): {word}")
+
+
+def arguments(given: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--resolutions", default="256,512,1024", help="pixels, comma-separated")
     parser.add_argument("--base", type=int, default=32768, help="channels at size s are min(base / s, 512)")
+    parser.add_argument("--half", action="store_true", help="half precision on a CPU too, to rehearse")
     parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU")
     parser.add_argument("--compile", action="store_true", help="torch.compile too; takes minutes")
-    parser.add_argument("--out", type=Path, help="file for the JSON, written after every resolution")
-    options = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--autotune", action="store_true", help="and with every kernel tried; takes longer")
+    parser.add_argument(
+        "--runtimes", action="store_true", help="engines of graphs too: onnx, tensorrt-rtx..."
+    )
+    parser.add_argument("--live", type=int, default=0, metavar="PX", help="the device runner at this size")
+    parser.add_argument("--deadline-s", type=float, default=math.inf, help="begin nothing new after this")
+    parser.add_argument("--out", type=Path, help="JSON, written after every row; read to go on from")
+    return parser.parse_args(given)
+
+
+def main(given: list[str] | None = None, *, open_device: Callable[[], Device] = TorchDevice) -> int:
+    options = arguments(given)
+    kind = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(kind)
+    options.half = options.half or kind == "cuda"
     torch.backends.cudnn.benchmark = True
-    name = torch.cuda.get_device_name() if device.type == "cuda" else this_machine().cpu
-    rates = measured_rates(device, torch.float16 if device.type == "cuda" else torch.float32)
-    print(f"{name}: {rates.tflops:.1f} TFLOP/s, {rates.terabytes:.2f} TB/s, batch 1")
-    print(f"{'px':>5} {'variant':<28}{'p50':>9}{'p95':>9}{'p99':>9} ms{'/ floor':>9}{'original /':>12}")
-    rows: list[Row] = []
-    report: dict[str, object] = {}
-    for resolution in (int(part) for part in options.resolutions.split(",")):
-        with torch.inference_mode():
-            fresh = measure(resolution, options, device, rates)
-        rows += fresh
-        print(f"{resolution:>5} floor {fresh[0].floor_ms:.3f} ms")
-        for r in fresh:
-            print(
-                f"{'':>5} {r.variant:<28}{r.p50_ms:>9.3f}{r.p95_ms:>9.3f}{r.p99_ms:>9.3f}   "
-                f"{r.against_floor:>8.1f}{r.against_original:>12.2f}",
-                flush=True,
-            )
-        report = {
-            "device": name, "torch": torch.__version__, "rates": asdict(rates), "base": options.base,
-            "machine": asdict(this_machine()), "rows": [asdict(r) for r in rows],
-        }  # fmt: skip
-        if options.out:
-            options.out.write_text(json.dumps(report))
-    wrong = [r for r in rows if r.deviation > PARITY]
-    for r in wrong:
-        print(
-            f"{r.resolution} px, {r.variant}: image deviates by {r.deviation:.3f} standard deviations, "
-            f"expected at most {PARITY}; its time is worth nothing"
-        )
-    print(json.dumps(report))
-    raise SystemExit(1 if wrong else 0)
+    torch.set_num_threads(options.threads)
+    name = torch.cuda.get_device_name() if kind == "cuda" else this_machine().cpu
+    rates = measured_rates(device, torch.float16 if kind == "cuda" else torch.float32)
+    facts: dict[str, object] = {
+        "device": name, "torch": torch.__version__, "half": options.half, "base": options.base,
+        "threads": options.threads, "rates": asdict(rates), "machine": asdict(this_machine()),
+    }  # fmt: skip
+    same = ("device", "torch", "half", "base", "threads")
+    bench = Bench(options.out, facts=facts, deadline_s=options.deadline_s, same=same)
+    print(f"{name}: {rates.tflops:.2f} TFLOP/s and {rates.terabytes:.3f} TB/s measured; batch 1, ms")
+    print(HEADING)
+    with torch.inference_mode():
+        if options.live:
+            live(options, device, open_device, bench)
+        for resolution in (int(part) for part in options.resolutions.split(",") if part):
+            measure(resolution, options, device, rates, bench)
+    if kind == "cuda":
+        told_goals(bench.rows)
+    print(bench.as_json())
+    return 1 if any(row.note for row in bench.rows) else 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
