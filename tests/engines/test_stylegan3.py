@@ -106,6 +106,18 @@ def test_grids_are_those_of_the_public_models(kernel_size: int) -> None:
         assert (taps - 1 - crop, taps - up - crop) == expected, index
 
 
+@pytest.mark.parametrize(("kind", "count"), [("T", 22_313_167), ("R", 15_093_151)])
+def test_full_size_has_as_many_parameters_as_the_public_models(kind: str, count: int) -> None:
+    config = AliasFreeConfig()
+    if kind == "R":
+        channels = (1024,) * 7 + (645, 406, 256, 161, 102, 64, 64, 3)
+        config = replace(config, channels=channels, input_channels=1024, kernel_size=1)
+    with torch.device("meta"):
+        network = AliasFreeSynthesis(config)
+    mapping = 2 * (512 * 512 + 512)
+    assert sum(parameter.numel() for parameter in network.parameters()) + mapping == count
+
+
 def test_activation_at_twice_the_rate_lets_fewer_aliases_through() -> None:
     size, taps = 64, torch.sinc((torch.arange(48) - 23.5) / 2) * torch.hann_window(50, periodic=False)[1:-1]
     taps = taps / taps.sum()
