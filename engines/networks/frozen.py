@@ -123,18 +123,19 @@ class FrozenSynthesis(nn.Module):
         widest = max(affine.weight.shape[0] for _, affine, _ in layers)
         outputs = max(conv.energy.shape[1] for conv in convs)
         w_dim = self.config.w_dim
-        weight = torch.zeros(len(layers), w_dim, widest)
-        bias = torch.zeros(len(layers), 1, widest)
+        like = self.const
+        weight = like.new_zeros(len(layers), w_dim, widest)
+        bias = like.new_zeros(len(layers), 1, widest)
         for index, (_, affine, gain) in enumerate(layers):
             width = affine.weight.shape[0]
             weight[index, :, :width] = (affine.weight.detach() * affine.weight_gain * gain).t()
             bias[index, 0, :width] = affine.bias.detach() * affine.bias_gain * gain
-        energy = torch.zeros(len(convs), widest, outputs)
+        energy = like.new_zeros(len(convs), widest, outputs)
         for index, conv in enumerate(convs):
             energy[index, : conv.energy.shape[0], : conv.energy.shape[1]] = conv.energy
         self.widths = [affine.weight.shape[0] for _, affine, _ in layers]
         self.made = [conv.bias.shape[0] for conv in convs]
-        self.register_buffer("rows", torch.tensor([row for row, _, _ in layers]))
+        self.register_buffer("rows", torch.tensor([row for row, _, _ in layers], device=like.device))
         self.register_buffer("style_weight", weight)
         self.register_buffer("style_bias", bias)
         self.register_buffer("energy", energy)
@@ -165,7 +166,7 @@ class FrozenSynthesis(nn.Module):
 def frozen(network: nn.Module, *, folded_from: int = NEVER) -> nn.Module:
     """The network with every StyleGAN2 synthesis in it frozen; a network without one as it is."""
     if isinstance(network, Synthesis):
-        return FrozenSynthesis(network, folded_from=folded_from).to(network.fir.device).eval()
+        return FrozenSynthesis(network, folded_from=folded_from).eval()
     for name, child in network.named_children():
         setattr(network, name, frozen(child, folded_from=folded_from))
     return network
