@@ -33,10 +33,9 @@ from training.likeness import Likeness, face_weight
 
 Step = Callable[[str, int, int], None]  # what is done, how many, of how many
 
-ENCODER_PX = 256
+READ_PX = ENCODER_PX = 256
 # Pull of the code towards W: rows towards their mean, their mean towards where it started.
 ROWS_TOGETHER, NEAR_START = 0.02, 0.005
-CODE_RATE, TUNE_RATE = 0.03, 1.5e-3
 WARM_SHARE, COOL_SHARE = 0.05, 0.4  # of the steps: rate rises, rate falls
 LARGEST_ROW = 0.75  # root mean square a row may lie away from the mean of all rows
 
@@ -49,6 +48,8 @@ class EnrolConfig:
     tune_steps: int = 200
     limit_s: float = 150.0  # for code and tuning together; the rest takes some ten seconds
     threads: int = 2
+    code_rate: float = 0.03  # Adam's, at its highest
+    tune_rate: float = 5e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +106,11 @@ class _Work:
         self.parts, self.crop, self.portrait, self.name = parts, crop, portrait, name
         self.config, self.on_step, self.began_s = config, on_step, began_s
         size = crop.image.shape[0]
-        flat = portrait.landmarks[:, :2] @ crop.to_crop[:, :2].T + crop.to_crop[:, 2]
-        shrink = float(np.hypot(*crop.to_crop[:, 0]))
-        self.landmarks = np.column_stack((flat, portrait.landmarks[:, 2] * shrink)).astype(np.float32)
-        self.motion = motion_in_crop(crop.image, self.landmarks, name)
+        # The tracker reads every portrait at the size at which the directions were learned.
+        seen = crop if size == READ_PX else aligned_crop(portrait.image, portrait.landmarks, READ_PX)
+        self.motion = motion_in_crop(seen.image, landmarks_in(seen, portrait), name)
         self.target = to_images(crop.image[None])
-        points = torch.from_numpy(self.landmarks)
+        points = torch.from_numpy(landmarks_in(crop, portrait))
         weight = face_weight(points, size)
         self.recogniser = _recogniser()
         self.likeness = Likeness(self.target, points, weight, recogniser=self.recogniser)
@@ -139,10 +139,10 @@ class _Work:
         start = self.code.mean(1, keepdim=True)
         middle = nn.Parameter(start.clone())
         rows = nn.Parameter(self.code - start)
-        optimiser = torch.optim.Adam([middle, rows], lr=CODE_RATE)
+        optimiser = torch.optim.Adam([middle, rows], lr=self.config.code_rate)
         # Half of the time at most: tuning is what makes the likeness.
         ends_s = self._left_s() / 2
-        for step in self._steps("refining", self.config.code_steps, optimiser, CODE_RATE, ends_s):
+        for step in self._steps("refining", self.config.code_steps, optimiser, self.config.code_rate, ends_s):
             apart = rows - rows.mean(1, keepdim=True)
             loss, _ = self.likeness(self.synthesis(middle + rows))
             held = ROWS_TOGETHER * apart.square().sum() / rows.shape[1] / 10
@@ -157,11 +157,13 @@ class _Work:
 
     def tune(self) -> None:
         """The generator's weights on this one picture, its code fixed; what the code said best is kept."""
-        weights = [weight for weight in _tuned(self.synthesis)]
+        weights = list(_tuned(self.synthesis))
         for weight in weights:
             weight.requires_grad_(True)
-        optimiser = torch.optim.Adam(weights, lr=TUNE_RATE, betas=(0.9, 0.99))
-        for step in self._steps("tuning", self.config.tune_steps, optimiser, TUNE_RATE, self._left_s()):
+        optimiser = torch.optim.Adam(weights, lr=self.config.tune_rate, betas=(0.9, 0.99))
+        for step in self._steps(
+            "tuning", self.config.tune_steps, optimiser, self.config.tune_rate, self._left_s()
+        ):
             loss, _ = self.likeness(self.synthesis(self.code))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -237,6 +239,13 @@ class _Work:
                 ) from error
         self.on_step("writing", 2, 2)
         return Enrolled(**{**asdict(enrolled), "seconds": seconds})
+
+
+def landmarks_in(crop: AlignedCrop, portrait: Portrait) -> np.ndarray:
+    """(478, 3) pixels of the crop."""
+    flat = portrait.landmarks[:, :2] @ crop.to_crop[:, :2].T + crop.to_crop[:, 2]
+    depth = portrait.landmarks[:, 2] * float(np.hypot(*crop.to_crop[:, 0]))
+    return np.column_stack((flat, depth)).astype(np.float32)
 
 
 def encoded(encoder: Encoder, crop: np.ndarray, mean: Tensor) -> Tensor:
