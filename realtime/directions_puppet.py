@@ -71,6 +71,7 @@ class DirectionsPuppet:
 
     def __init__(self, identity: Identity, engine: Engine, *, frame: FrameKind, longest: int) -> None:
         self._engine = engine
+        self.provenance = engine.provenance
         self._code = np.ascontiguousarray(identity.w_plus[None], np.float32)  # (1, rows, w_dim)
         self._source = identity.p_source
         self._low, self._high = np.minimum(LOW, self._source), np.maximum(HIGH, self._source)
