@@ -16,6 +16,7 @@ import torch
 from onnx import ModelProto, NodeProto, shape_inference
 
 WARMUP_S = 1.0
+LONGEST_S, FEWEST = 20.0, 5  # calls that take long are ended after this, but not before so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def measured_rates(device: torch.device, dtype: torch.dtype) -> Rates:
 
 
 def timed(call: Callable[[], object], device: torch.device, *, runs: int) -> list[float]:
-    """Seconds of each of `runs` calls after a warm-up, the device's work included."""
+    """Seconds of each of `runs` calls after a warm-up, the device's work included; slow ones are fewer."""
 
     def wait() -> None:
         if device.type == "cuda":
@@ -103,8 +104,9 @@ def timed(call: Callable[[], object], device: torch.device, *, runs: int) -> lis
     while time.perf_counter() < end:
         call()
         wait()
-    spans = []
-    for _ in range(runs):
+    spans: list[float] = []
+    ends = time.perf_counter() + LONGEST_S
+    while len(spans) < runs and (len(spans) < FEWEST or time.perf_counter() < ends):
         start = time.perf_counter()
         call()
         wait()
