@@ -54,8 +54,11 @@ def read(root: Any) -> Imported:
     options = {name: value for name, value in given.items() if name not in GENERATOR_ARGUMENTS}
     known_only(options, mapping_options, SYNTHESIS_OPTIONS)
     tensors = Tensors("generator", named)
-    config, layers = _config(tensors, attributes, options)
-    _hold_geometry(config, attributes, layers)
+    try:
+        config, layers = _config(tensors, attributes, options)
+        _hold_geometry(config, attributes, layers)
+    except (ValueError, OverflowError) as error:
+        raise BadCheckpoint(f"its generator does not fit together ({error})") from error
     own, notes = _weights(tensors, layers)
     synthesis = built("generator", config, own)
     mapping, more = mapping_of(tensors, attributes, mapping_options, config.num_ws)

@@ -69,7 +69,10 @@ def read(root: Any) -> Imported:
         raise BadCheckpoint(
             "it takes labels in the way of the first stylegan2, expected that of stylegan2-ada"
         )
-    config, own = _synthesis(tensors, options)
+    try:
+        config, own = _synthesis(tensors, options)
+    except ValueError as error:
+        raise BadCheckpoint(f"its generator does not fit together ({error})") from error
     mapping = _mapping(tensors, options, config.num_ws)
     tensors.drop(["lod"])  # how far progressive growing had come; StyleGAN2 does not read it
     tensors.finish()
