@@ -7,8 +7,11 @@ import pytest
 from face.face_model import SURFACE, face_model
 from face.motion import BLENDSHAPE_INDEX
 from face.response import (
+    FEEDFORWARD,
+    LARGEST,
     MouthReader,
     Probed,
+    Response,
     corrections,
     directions,
     features,
@@ -66,6 +69,20 @@ def test_correction_brings_the_score_to_what_is_wanted(response):
         jaw, smile = 1 / (1 + np.exp(-face.logits(held)))
         assert jaw == pytest.approx(wanted[0], abs=REACH)
         assert smile == pytest.approx(wanted[1], abs=REACH)
+
+
+def test_jaw_makes_up_for_a_smile_that_cannot_go_further():
+    """Here less smile reads as a wider mouth, and the smile cannot be wiped off altogether."""
+    weights = np.zeros((2, 11), np.float32)
+    weights[0, :2], weights[1, :2] = (5.0, -2.0), (0.0, 3.0)
+    stubborn = Response(
+        weights, np.array([-3.0, 5.0], np.float32), np.array([0.05, 0.99], np.float32), np.eye(3)
+    )
+    held = np.zeros(11, np.float32)
+    jaw, smile = corrections(held, np.array([0.3, 0.02], np.float32), stubborn)
+    assert smile == pytest.approx(-LARGEST[1])
+    wanted = np.log(0.3 / 0.7)
+    assert -3 + 5 * jaw / FEEDFORWARD[0] - 2 * smile == pytest.approx(wanted, abs=0.6)
 
 
 def test_resting_face_is_left_alone(response):

@@ -12,6 +12,7 @@ from face.errors import BadPortrait, WrongUse
 from face.face_model import RIGHT_EYE_LOWER, RIGHT_EYE_UPPER, face_model
 from face.motion import BLENDSHAPE_INDEX, Motion
 from face.pose import euler_angles, rotation_matrix
+from face.response import Response
 from face.retarget import Retargeter
 from realtime.portrait import FaceReader, open_portrait
 from realtime.puppet import MeshPuppet, open_puppet
@@ -109,6 +110,17 @@ def test_head_turns_as_the_driver_does(puppet, axis, turn):
         0.5 * turn[axis] < change[axis] < 1.5 * turn[axis]
         or 1.5 * turn[axis] < change[axis] < 0.5 * turn[axis]
     )
+
+
+def test_portrait_that_reads_a_nod_as_a_roll_is_turned_against_it(portrait):
+    model = face_model()
+    shape, rotation, _, _ = model.unpose(portrait.landmarks)
+    crossing = np.array([[1.2, 0, 0], [0, 1, 0], [0, 0.4, 1]], np.float32)
+    response = Response(np.zeros((2, 11), np.float32), np.zeros(2), np.full(2, 0.5, np.float32), crossing)
+    pose = Retargeter(model, shape, rotation, response)(motion(turn=(8, 6, 0)))
+    assert crossing @ euler_angles(pose.turn) == pytest.approx([8, 6, 0], abs=0.5)
+    plain = Retargeter(model, shape, rotation)(motion(turn=(8, 6, 0)))
+    assert euler_angles(plain.turn) == pytest.approx([8, 6, 0], abs=0.5)
 
 
 def test_open_jaw_is_read_as_open(puppet):
