@@ -9,12 +9,14 @@ import math
 import pickle
 import sys
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from checkpoint_files import Array, Drawn
+from checkpoint_files import Array, Drawn, nvidia_modules
 
 W_DIM, Z_DIM = 24, 20
 
@@ -66,6 +68,37 @@ def tensorflow_variables(
     return found
 
 
+class Network:
+    """Pickles as the TensorFlow releases' class of that name: by its state alone."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.state
+
+
+@contextmanager
+def tensorflow_modules() -> Iterator[type]:
+    """EasyDict, while Network stands where files look for it."""
+    module = types.ModuleType("dnnlib.tflib.network")
+    module.Network = Network  # type: ignore[attr-defined]
+    fakes = {"dnnlib.tflib": types.ModuleType("dnnlib.tflib"), "dnnlib.tflib.network": module}
+    named, kept = (Network.__module__, Network.__qualname__), {n: sys.modules.get(n) for n in fakes}
+    with nvidia_modules() as (_, easy_dict):
+        sys.modules.update(fakes)
+        Network.__module__, Network.__qualname__ = "dnnlib.tflib.network", "Network"
+        try:
+            yield easy_dict
+        finally:
+            Network.__module__, Network.__qualname__ = named
+            for name, before in kept.items():
+                if before is None:
+                    del sys.modules[name]
+                else:
+                    sys.modules[name] = before
+
+
 def write_tensorflow(
     path: Path,
     variables: dict[str, Any],
@@ -80,59 +113,33 @@ def write_tensorflow(
 
     fields: replace those of the third network's state.
     """
-    module, package = types.ModuleType("dnnlib.tflib.network"), types.ModuleType("dnnlib.tflib")
     source = "raise AssertionError('the reader under test ran the source that came with the file')\n"
+    given = {"num_channels": 3, "label_size": 0, "fmap_base": 64, **(options or {})}
 
-    class Network:
-        def __init__(self, state: dict[str, Any]) -> None:
-            self.state = state
+    def network(name: str, builder: str, own: dict[str, Any], options: Any, parts: Any) -> Network:
+        state = {"version": version, "name": name, "static_kwargs": options, "components": parts}
+        state |= {"build_module_src": source, "build_func_name": builder, "variables": [*own.items()]}
+        return Network(state)
 
-        def __getstate__(self) -> dict[str, Any]:
-            return self.state
-
-    Network.__module__, Network.__qualname__ = "dnnlib.tflib.network", "Network"
-    module.Network = Network  # type: ignore[attr-defined]
-
-    def network(name: str, builder: str, own: dict[str, Any], given: dict[str, Any], **parts: Any) -> Any:
-        return Network(
-            {
-                "version": version,
-                "name": name,
-                "static_kwargs": given,
-                "components": parts,
-                "build_module_src": source,
-                "build_func_name": builder,
-                "variables": [*own.items()],
-            }
-        )
-
-    def generator(name: str, found: dict[str, Any]) -> Any:
+    def generator(name: str, found: dict[str, Any], kind: type) -> Network:
         def below(prefix: str) -> dict[str, Any]:
             return {n[len(prefix) :]: v for n, v in found.items() if n.startswith(prefix)}
 
-        given = {"num_channels": 3, "label_size": 0, "fmap_base": 64, **(options or {})}
-        mapping = network("G_mapping", builders[1], below("mapping/"), {"dlatent_broadcast": 6, **given})
-        synthesis = network("G_synthesis", builders[2], below("synthesis/"), dict(given))
+        rows = kind(dlatent_broadcast=6, **given)
+        mapping = network("G_mapping", builders[1], below("mapping/"), rows, kind())
+        synthesis = network("G_synthesis", builders[2], below("synthesis/"), kind(given), kind())
         own = {n: v for n, v in found.items() if not n.startswith(("mapping/", "synthesis/"))}
-        return network(name, builders[0], own, given, mapping=mapping, synthesis=synthesis)
+        return network(name, builders[0], own, kind(given), kind(mapping=mapping, synthesis=synthesis))
 
-    fakes = {"dnnlib": types.ModuleType("dnnlib"), "dnnlib.tflib": package, "dnnlib.tflib.network": module}
-    kept = {name: sys.modules.get(name) for name in fakes}
-    sys.modules.update(fakes)
-    try:
-        critic = network("D", "D_stylegan2", {"4x4/Dense0/bias": np.zeros(3, np.float32)}, {})
-        average = generator("Gs", variables)
+    numbers = (np.ndarray, np.floating)
+    halved = {n: v * np.float32(0.5) if isinstance(v, numbers) else v for n, v in variables.items()}
+    with tensorflow_modules() as easy_dict:
+        kind = easy_dict if version < 5 else dict  # what each release keeps its options in
+        critic = network("D", "D_stylegan2", {"4x4/Dense0/bias": np.zeros(3, np.float32)}, kind(), kind())
+        average = generator("Gs", variables, kind)
         average.state.update(fields or {})
-        numbers = (np.ndarray, np.floating)
-        halved = {n: v * np.float32(0.5) if isinstance(v, numbers) else v for n, v in variables.items()}
-        other = generator("G", halved)
-        path.write_bytes(pickle.dumps((other, critic, average), protocol=protocol))
-    finally:
-        for name, kept_module in kept.items():
-            if kept_module is None:
-                del sys.modules[name]
-            else:
-                sys.modules[name] = kept_module
+        saved = (generator("G", halved, kind), critic, average)
+        path.write_bytes(pickle.dumps(saved, protocol=protocol))
 
 
 @dataclass(frozen=True)
