@@ -69,9 +69,13 @@ class Teacher:
     synthesis: MobileSynthesis
     mapping: Mapping
 
+    @property
+    def device(self) -> torch.device:
+        return self.synthesis.constant.device
+
     def latent(self, rng: np.random.Generator) -> Tensor:
         """(1, ROWS, 512): one w, or two that change at a row, or one with the rows moved apart."""
-        z = torch.tensor(rng.standard_normal((ROWS, 512)), dtype=torch.float32)
+        z = torch.tensor(rng.standard_normal((ROWS, 512)), dtype=torch.float32, device=self.device)
         mean, w = self.mapping.w_avg[0], self.mapping.w_of(z)
         w = mean + rng.uniform(LEAST_PSI, MOST_PSI) * (w - mean)
         rows, kind = w[:1].repeat(ROWS, 1), rng.uniform()
@@ -125,10 +129,10 @@ def on_crop(
     return result
 
 
-def open_teacher() -> Teacher:
+def open_teacher(device: str = "cpu") -> Teacher:
     networks = read_ffhq_mobile(find_ffhq_mobile()).networks
     for network in networks.values():
-        network.eval().requires_grad_(False)
+        network.eval().requires_grad_(False).to(device)
     return Teacher(networks["generator"], networks["mapping"])
 
 
@@ -139,7 +143,7 @@ def make_crops(teacher: Teacher, *, seed: int, count: int = SHARD) -> Crops:
         with torch.no_grad():
             w = teacher.latent(rng)
             features, image, place = teacher.crop(w, rng)
-        parts.append((*(value[0].half().numpy() for value in (w, features, image)), np.array(place)))
+        parts.append((*(value[0].half().cpu().numpy() for value in (w, features, image)), np.array(place)))
     return Crops(*(np.stack(values) for values in zip(*parts, strict=True)))
 
 
@@ -162,11 +166,12 @@ class Student:
     head: MobileHead
     layers: tuple[nn.Module, ...]
     pooled: int  # pixels of a target that become one
+    device: torch.device
 
     def features(self, crops: Crops, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """What the head gets: features and its rows of w."""
-        w = torch.from_numpy(crops.w[chosen]).float()
-        x = torch.from_numpy(crops.f[chosen]).float()
+        w = torch.from_numpy(crops.w[chosen]).to(self.device).float()
+        x = torch.from_numpy(crops.f[chosen]).to(self.device).float()
         for offset, layer in enumerate(self.layers):
             scale = 2 ** (offset + 1)
             places = [(int(row) * scale, int(column) * scale) for row, column in crops.y[chosen]]
@@ -175,13 +180,14 @@ class Student:
         return x, torch.stack([rows_of(w, last)[1], w[:, -1]], dim=1)
 
     def target(self, crops: Crops, chosen: NDArray[np.int64]) -> Tensor:
-        return functional.avg_pool2d(torch.from_numpy(crops.t[chosen]).float(), self.pooled)
+        image = torch.from_numpy(crops.t[chosen]).to(self.device).float()
+        return functional.avg_pool2d(image, self.pooled)
 
 
 def new_student(teacher: Teacher, size: int, hidden: tuple[int, ...]) -> Student:
     """A head whose styles start at 1 and whose filters start near their middle tap."""
     channels = teacher.synthesis.config.channels[: size.bit_length() - 3]
-    head = MobileHead(MobileHeadConfig(channels[-1], hidden))
+    head = MobileHead(MobileHeadConfig(channels[-1], hidden)).to(teacher.device)
     short = cut_short(teacher.synthesis, head, size=size)
     with torch.no_grad():
         for layer in head.layers:
@@ -191,7 +197,7 @@ def new_student(teacher: Teacher, size: int, hidden: tuple[int, ...]) -> Student
         for affine in (head.affine, *(layer.affine for layer in head.layers)):
             affine.weight.zero_()
             affine.bias.fill_(1)
-    return Student(head, tuple(short.layers[SHARED_LAYERS:]), TARGET_PX // size)
+    return Student(head, tuple(short.layers[SHARED_LAYERS:]), TARGET_PX // size, teacher.device)
 
 
 def distance(image: Tensor, target: Tensor) -> Tensor:
@@ -235,7 +241,7 @@ def train(
     adam = torch.optim.Adam([{"params": styles}, {"params": others}], betas=(0.9, 0.99))
     done = 0
     if state.is_file():
-        saved = torch.load(state, weights_only=True)
+        saved = torch.load(state, weights_only=True, map_location=student.device)
         student.head.load_state_dict(saved["head"])
         adam.load_state_dict(saved["adam"])
         done = saved["step"]
@@ -251,7 +257,7 @@ def train(
         rng = np.random.default_rng((seed, step))
         chosen = rng.integers(HELD_OUT, len(crops.w), BATCH)
         # Channels last and bfloat16: 90 ms a step instead of 160 on one core.
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(student.device.type, torch.bfloat16):
             with torch.no_grad():
                 x, rows = student.features(crops, chosen)
             image = student.head(x.contiguous(memory_format=torch.channels_last), rows)
@@ -268,10 +274,10 @@ def train(
 def whole_images(teacher: Teacher, head: MobileHead, *, size: int, count: int, seed: int) -> Tensor:
     """(count,) dB of whole images of fresh latents, psi 0.7."""
     short = cut_short(teacher.synthesis, head, size=size)
-    z = torch.randn(count, 512, generator=torch.Generator().manual_seed(seed))
+    z = torch.randn(count, 512, generator=torch.Generator().manual_seed(seed)).to(teacher.device)
     errors = []
     with torch.no_grad():
-        for w in teacher.mapping(z, torch.tensor(0.7)).split(1):
+        for w in teacher.mapping(z, torch.tensor(0.7, device=teacher.device)).split(1):
             target = functional.avg_pool2d(teacher.synthesis(w), 1024 // size).clamp(-1, 1)
             rows = w[:, : short.config.rows]
             errors.append((short(rows).clamp(-1, 1) - target).square().mean())
@@ -288,10 +294,11 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=1500)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda: not yet run on a GPU")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options.seed)
-    teacher = open_teacher()
+    teacher = open_teacher(options.device)
     paths = [options.work / f"crops-{seed:05d}.npz" for seed in range(-(-options.samples // SHARD))]
     for seed, path in enumerate(paths):
         if not path.is_file():
