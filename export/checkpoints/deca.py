@@ -16,9 +16,12 @@ from face.errors import BadCheckpoint
 
 ORIGIN = "deca"
 LICENCE = (
-    "MPI, non-commercial research, education or art only; never to be passed on, nor for deceiving pictures"
+    "MPI: non-commercial research, education or art; never to be passed on; no fake or misleading content"
 )
-LICENCE_NOTE = "DECA's licence forbids passing these weights on in any form: keep this folder to yourself"
+LICENCE_NOTE = (
+    "DECA's licence forbids passing these weights on in any form, and fake or misleading content made with "
+    "them: keep this folder to yourself"
+)
 REGRESSOR = "E_flame"
 OTHERS = ("E_detail", "D_detail", "opt", "global_step", "batch_size")  # detail networks, and the training's
 
