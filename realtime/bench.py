@@ -3,7 +3,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,11 +12,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from face.motion import Motion
 from realtime.badge import Badge
 from realtime.builtin import CAMERA_SIZE, portrait_path, write_driver
 from realtime.directions_puppet import Learned
 from realtime.figures import STAGE_COLUMNS, line_values, stage_rows, summary
-from realtime.frame import EndOfLine, Frame, Puppet
+from realtime.frame import EndOfLine, Frame, Image, Puppet, close_puppet
 from realtime.machine import Machine, resident_mib, this_machine
 from realtime.pipeline import play
 from realtime.puppet import open_puppet
@@ -99,7 +100,10 @@ def run_bench(
     """Play `clip` (None: the built-in one) as a 640x480 camera, `warmup_s` to warm up, then measured."""
     photo = portrait or portrait_path()
     puppet = open_puppet(method, photo, longest=portrait_size, learned=learned)
-    with _as_camera(clip) as camera, FaceTracker() as tracker:
+    with ExitStack() as stack:
+        stack.callback(close_puppet, puppet)
+        camera = stack.enter_context(_as_camera(clip))
+        tracker = stack.enter_context(FaceTracker())
         _run(camera, tracker, puppet, photo, method, _Meter(warmup_s, sink_size, None))
         meter = _Meter(seconds, sink_size, on_sample)
         camera_fps = _run(camera, tracker, puppet, photo, method, meter)
@@ -126,7 +130,7 @@ def _run(
             source,
             tracker,
             sinks=(meter,),
-            open_puppet=lambda name, path: puppet,
+            open_puppet=lambda name, path: _Lent(puppet),
             portraits=(photo,),
             method=method,
             methods=(method,),
@@ -151,6 +155,17 @@ def _as_camera(clip: Path | None) -> Iterator[Path]:
             ):
                 play(source, sink=sink)
         yield camera
+
+
+class _Lent:
+    """A puppet that stays open when the session that moved it ends."""
+
+    def __init__(self, puppet: Puppet) -> None:
+        self.size = puppet.size
+        self._puppet = puppet
+
+    def __call__(self, motion: Motion) -> Image:
+        return self._puppet(motion)
 
 
 class _Meter:

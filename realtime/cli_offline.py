@@ -4,6 +4,7 @@
 import os
 import shlex
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ def demo(
     """
     from realtime.demo import demonstrate
     from realtime.directions_puppet import Learned, open_directions
+    from realtime.frame import close_puppet
     from realtime.live import check_method
     from realtime.render import check_out
 
@@ -42,7 +44,10 @@ def demo(
     if method != "mesh":
         drawn = open_directions(f"seed:{seed}:{psi:g}", longest=512, learned=Learned(model, engine, frame))
         puppet = drawn, drawn.portrait
-    with FrameProgress() as progress:
+    with ExitStack() as stack:
+        progress = stack.enter_context(FrameProgress())
+        if puppet is not None:
+            stack.callback(close_puppet, puppet[0])
         made = demonstrate(out, seconds=seconds, puppet=puppet, on_progress=progress)
     note(
         f"{made.out}: {made.frames} frames, driver, portrait and result side by side, "
@@ -70,6 +75,7 @@ def render(
     against. An interrupted or failed render leaves no file behind.
     """
     from realtime.directions_puppet import Learned
+    from realtime.frame import close_puppet
     from realtime.live import check_method
     from realtime.puppet import open_puppet, portrait_of
     from realtime.render import check_places, refined, track_clip
@@ -83,7 +89,9 @@ def render(
     puppet = open_puppet(method, portrait, longest=portrait_size, learned=learned)
     picture = portrait_of(puppet, portrait)
     looks = {"compare": compare, "mirror": mirror, "audio": audio, "badge": badge}
-    with FrameProgress() as progress:
+    with ExitStack() as stack:
+        stack.callback(close_puppet, puppet)
+        progress = stack.enter_context(FrameProgress())
         if tracked is None:
             gains = {"pose": pose_gain, "expression": expression_gain, "eyes": eyes_gain}
             tracked = track_clip(

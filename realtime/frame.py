@@ -58,6 +58,13 @@ class Puppet(Protocol):
     def __call__(self, motion: Motion) -> Image: ...
 
 
+def close_puppet(puppet: Puppet) -> None:
+    """Give back what a puppet holds open (engines, a segmenter); many hold nothing."""
+    close = getattr(puppet, "close", None)
+    if close is not None:
+        close()
+
+
 class Sink(Protocol):
     """Takes frames of any size, fits them to its own. Raises SinkUnavailable when it cannot go on."""
 

@@ -26,10 +26,13 @@ CHIN = 152  # landmark
 # In sides of the crop.
 MARGIN = 0.3  # of the canvas around the crop, on the left, the top and the right
 SEAM = 0.07  # over which the crop passes into the photo's own hair
-# The head's mask reaches below the chin and fades over the neck; what the photo shows of the head itself is
-# painted over only down to the chin, so that its neck stays under the fade.
-FADE_BELOW = (0.04, 0.20)  # below the chin: whole here, gone there
-HIDE_BELOW = (-0.10, 0.02)
+# The head's mask reaches below the chin and fades over the neck, and ends sooner beside it, where collar and
+# shoulders are; what the photo shows of the head itself is painted over less far down, so that its neck stays
+# under the fade. Below the chin: whole here, gone there.
+Fade = tuple[tuple[float, float], tuple[float, float]]  # at the neck, and beside it
+FADE_BELOW: Fade = ((0.04, 0.20), (-0.08, 0.05))
+HIDE_BELOW: Fade = ((-0.10, 0.02), (-0.14, 0.00))
+NECK, BESIDE = 0.14, 0.26  # from the chin to either side
 HIDE_GROWN = 0.05  # how far around the person's outline the photo's head is painted over
 MATCH_REACH = 0.09  # blur of the colour match
 LARGEST_MATCH = 40.0  # grey levels a colour is corrected by
@@ -61,7 +64,8 @@ class PasteBack:
         self._side, self._margin, self._room = crop_size, round(MARGIN * crop_size), 1.0
         quad = self._quad(STILL)
         to_crop, to_photo = crop_transform(quad, crop_size)
-        chin = float((to_crop @ np.array([*landmarks[CHIN, :2], 1.0], np.float32))[1]) / crop_size
+        at = to_crop @ np.array([*landmarks[CHIN, :2], 1.0], np.float32) / crop_size
+        chin = (float(at[0]), float(at[1]))
         self._photo = self._without_head(photo, alpha, self._on_canvas(to_photo), chin)
         # What the canvas holds without a generated crop: the photo's own head.
         width, height = crop_size + 2 * self._margin, crop_size + self._margin
@@ -69,7 +73,7 @@ class PasteBack:
         to_canvas[:, 2] += self._margin
         own = cv2.warpAffine(photo, to_canvas, (width, height), borderMode=cv2.BORDER_REFLECT_101)
         own_alpha = cv2.warpAffine(alpha, to_canvas, (width, height), borderMode=cv2.BORDER_CONSTANT)
-        self._room = _room(alpha, to_crop, crop_size, chin)
+        self._room = _room(alpha, to_crop, crop_size, chin[1])
         self._head = _below(width, height, (self._margin, self._margin), crop_size, chin, FADE_BELOW)
         self._canvas = np.dstack((own, np.clip(own_alpha * self._head * 255, 0, 255).astype(np.uint8)))
         self._laid = self._canvas.copy()
@@ -115,7 +119,9 @@ class PasteBack:
         moved = (self._shape @ turned.T)[:, :2] * zoom + shift
         return ffhq_quad(np.asarray(self._scale * moved + self._centre[:2]))
 
-    def _without_head(self, photo: Image, alpha: Floats, to_photo: Floats, chin: float) -> Image:
+    def _without_head(
+        self, photo: Image, alpha: Floats, to_photo: Floats, chin: tuple[float, float]
+    ) -> Image:
         """The photo with its background where the head was, down to the chin."""
         side, margin = self._side, self._margin
         # Far beyond the canvas, so that nothing of the head stays above or beside it.
@@ -170,13 +176,17 @@ def _room(alpha: Floats, to_crop: Floats, side: int, chin: float) -> float:
 
 
 def _below(
-    width: int, height: int, origin: tuple[int, int], side: int, chin: float, fade: tuple[float, float]
+    width: int, height: int, origin: tuple[int, int], side: int, chin: tuple[float, float], fade: Fade
 ) -> Floats:
-    """(height, width) 1 down to the chin and fade[0], 0 from fade[1] on; `origin` is where the crop lies."""
-    at = ((np.arange(height) + 0.5 - origin[1]) / side).astype(np.float32)
-    end = min(chin + fade[1], 0.99)
-    start = min(chin + fade[0], end - 0.06)
-    return np.repeat((1 - _rise(at, start, end))[:, None], width, axis=1)
+    """(height, width) 1 above the fade, 0 below; `origin` is where the crop lies, `chin` in its sides."""
+    y = ((np.arange(height) + 0.5 - origin[1]) / side).astype(np.float32)
+    x = np.abs((np.arange(width) + 0.5 - origin[0]) / side - chin[0]).astype(np.float32)
+    masks = []
+    for start, end in fade:
+        last = min(chin[1] + end, 0.99)
+        masks.append(1 - _rise(y, min(chin[1] + start, last - 0.06), last))
+    aside = _rise(x, NECK, BESIDE)[None]
+    return np.asarray(masks[0][:, None] * (1 - aside) + masks[1][:, None] * aside, np.float32)
 
 
 def _inside(side: int) -> Floats:

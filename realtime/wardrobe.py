@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from face.errors import PuppetError, WrongUse
-from realtime.frame import Puppet
+from realtime.frame import Puppet, close_puppet
 from realtime.identity import is_identity
 
 logger = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class Wardrobe:
         self._method = method
         self._worn = -1
         self._kept: dict[tuple[str, Path], Puppet] = {}
+        self._dropped: list[Puppet] = []
         self._wanted: tuple[str, Path] | None = None
         self._busy: Path | None = None
         self._closed = False
@@ -71,6 +72,10 @@ class Wardrobe:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+            dropped = [*self._dropped, *self._kept.values()]
+            self._dropped, self._kept = [], {}
+        for puppet in dropped:  # the line that asked them has ended
+            close_puppet(puppet)
 
     @property
     def portraits(self) -> tuple[Path, ...]:
@@ -141,6 +146,7 @@ class Wardrobe:
             added = [path for path in self._portraits if path not in found and path.exists()]
             self._portraits = [*found, *added]
             self._worn = self._portraits.index(worn) if worn in self._portraits else -1
+            self._dropped += self._kept.values()  # one of them is on show
             self._kept.clear()
         self._say(f"{len(found)} portraits")
 
@@ -153,7 +159,7 @@ class Wardrobe:
         self._kept.pop(key, None)
         self._kept[key] = puppet
         while len(self._kept) > KEPT:
-            del self._kept[next(iter(self._kept))]
+            close_puppet(self._kept.pop(next(iter(self._kept))))  # never the one on show: that is the newest
 
     def _work(self) -> None:
         while True:
