@@ -20,6 +20,7 @@ from training.samples import Samples
 Floats = NDArray[np.float32]
 
 RIDGE = 30.0  # of the regressions, on squares of w summed over samples; best of 1 to 130 for 900 faces
+SPAN_IDENTITY, SPAN_AXES = 16, 24  # of the natural span: directions of identity, of the widest variance
 ROWS = 8  # the first rows of W+, which directions shift; those after carry no motion
 # First and last row that carries a motion, measured row by row; shifting others changes the picture in vain.
 CARRIED = {"yaw": (0, 4), "pitch": (0, 4), "jaw_open": (2, 5), "smile": (2, 4), "pucker": (2, 5)}
@@ -85,6 +86,22 @@ def closed_form(samples: Samples, basis: Whitening, *, held: bool, windows: bool
             first, last = CARRIED.get(name, CARRIED_ELSE)
             rows[index, :first] = rows[index, last + 1 :] = 0
     return np.asarray(rows, np.float32)
+
+
+def natural_span(samples: Samples, basis: Whitening) -> Floats:
+    """(K, 512) orthonormal whitened directions in which shifts are looked for: where samples vary most, what
+    they read of motion and of identity. Gradients beyond them mostly fool the judges, and drown the rest.
+    """
+    x = samples.w - basis.mean
+    motion, identity = (regression(x, y) for y in (samples.parameters / RANGES, samples.embedding))
+    read = np.concatenate([motion, identity]) @ basis.axes.T * basis.spread
+    held = closed_form(samples, basis, held=True, windows=False)[:, 0]
+    strongest = np.linalg.svd(read[len(NAMES) :], full_matrices=False)[2][:SPAN_IDENTITY]
+    widest = np.eye(SPAN_AXES, read.shape[1], dtype=np.float32)
+    parts = [read[: len(NAMES)], held, strongest, widest]
+    lengths = [np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
+    together = np.concatenate([p / np.maximum(n, 1e-9) for p, n in zip(parts, lengths, strict=True)])
+    return np.asarray(np.linalg.qr(together.T)[0].T, np.float32)
 
 
 def plain_directions(samples: Samples, *, rows: int = 16) -> Directions:

@@ -42,7 +42,7 @@ class Weights:
     shape: float = 8.0
     eyes: float = 8.0
     mouth: float = 8.0
-    identity: float = 5.0
+    identity: float = 8.0
     surroundings: float = 1.5
 
 

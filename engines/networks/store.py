@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from engines.networks.deca import Deca, DecaConfig
 from engines.networks.directions import Directions, DirectionsConfig
 from engines.networks.encoder import Encoder, EncoderConfig
+from engines.networks.feature_encoder import FeatureEncoder, FeatureEncoderConfig
 from engines.networks.landmark_mapping import LandmarkMapping, LandmarkMappingConfig
 from engines.networks.mobile_stylegan import (
     MobileHead,
@@ -61,6 +62,7 @@ Network = (
     | StyleSynthesis
     | StyleOffsets
     | Deca
+    | FeatureEncoder
 )
 Config = (
     MappingConfig
@@ -80,12 +82,14 @@ Config = (
     | StyleSynthesisConfig
     | StyleOffsetsConfig
     | DecaConfig
+    | FeatureEncoderConfig
 )
 KINDS: dict[str, tuple[type, type]] = {
     "stylegan2-mapping": (MappingConfig, Mapping),
     "stylegan2-synthesis": (SynthesisConfig, Synthesis),
     "stylegan3-synthesis": (AliasFreeConfig, AliasFreeSynthesis),
     "style-encoder": (EncoderConfig, Encoder),
+    "feature-encoder": (FeatureEncoderConfig, FeatureEncoder),
     "directions": (DirectionsConfig, Directions),
     "mobile-synthesis": (MobileSynthesisConfig, MobileSynthesis),
     "mobile-head": (MobileHeadConfig, MobileHead),

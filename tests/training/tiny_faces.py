@@ -23,6 +23,7 @@ class Generator:
     """Yaw is the brightness of the left half, the smile that of the right half, identity a strip below."""
 
     rows = 10
+    half = False
 
     def __call__(self, w: Tensor, shift: Tensor | None = None) -> Tensor:
         if w.ndim == 2:

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""The small encoder learns w from features, holds to its plan and keeps evaluation portraits out."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
+
+import tiny_faces as tiny  # noqa: E402
+
+import training.encoder as trainer  # noqa: E402
+from engines.networks.face_embedding import FaceEmbedding  # noqa: E402
+from engines.networks.feature_encoder import (  # noqa: E402
+    FEATURES,
+    FeatureEncoder,
+    FeatureEncoderConfig,
+    features_of,
+)
+from engines.networks.store import load_network, save_network  # noqa: E402
+from training.closed_form import whitening  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def recogniser() -> FaceEmbedding:
+    torch.manual_seed(0)
+    return FaceEmbedding().eval().requires_grad_(False)
+
+
+def test_a_linear_relation_is_found_and_its_share_is_told() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((200, 100)).astype(np.float32)
+    truth = rng.standard_normal((100, 8)).astype(np.float32)
+    encoder, share = trainer.fitted(features, features @ truth)
+    assert share > 0.5
+    found = encoder.map((torch.from_numpy(features) - encoder.centre) / encoder.spread)
+    assert np.corrcoef(found.detach().numpy().ravel(), (features @ truth).ravel())[0, 1] > 0.95
+    _, nothing = trainer.fitted(features, rng.standard_normal((200, 8)).astype(np.float32))
+    assert nothing < 0.1
+
+
+def test_features_are_as_many_as_are_declared_and_tell_pictures_apart(recogniser: FaceEmbedding) -> None:
+    pictures = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    found = features_of(recogniser, pictures)
+    assert found.shape == (2, FEATURES)
+    assert (found[0] - found[1]).abs().max() > 1e-3
+
+
+def test_without_a_recogniser_it_says_so_and_its_file_holds_none(
+    recogniser: FaceEmbedding, tmp_path: Path
+) -> None:
+    encoder = FeatureEncoder(FeatureEncoderConfig(rows=12))
+    with pytest.raises(ValueError, match="attach"):
+        encoder(torch.zeros(1, 3, 256, 256))
+    encoder.attach(recogniser)
+    save_network(encoder, tmp_path / "encoder.safetensors", half=True)
+    loaded = load_network(tmp_path / "encoder.safetensors")
+    assert isinstance(loaded, FeatureEncoder)
+    assert set(loaded.state_dict()) == {"centre", "spread", "map.weight", "map.bias"}
+    with torch.no_grad():
+        w = loaded.attach(recogniser)(torch.zeros(1, 3, 256, 256))
+    assert w.shape == (1, 12, 512)
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+    recogniser: FaceEmbedding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "CHECKPOINT_EVERY", 1)
+    basis = whitening(tiny.samples(60).w)
+    picture = np.full((256, 256, 3), 90, np.uint8)
+    plan = trainer.Plan(steps=3, batch=1)
+
+    def run(out: Path, stop_at: int | None = None) -> FeatureEncoder:
+        out.mkdir(exist_ok=True)
+        torch.manual_seed(0)
+        encoder = FeatureEncoder(FeatureEncoderConfig()).attach(recogniser)
+        real = trainer.picture_losses
+
+        def losses(*arguments: object) -> object:
+            if stop_at is not None and len((out / "log.jsonl").read_text().splitlines()) >= stop_at:
+                raise KeyboardInterrupt
+            return real(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(trainer, "picture_losses", losses)
+        try:
+            trainer.refine(plan, encoder, tiny.Generator(), recogniser, [picture], basis, out)
+        finally:
+            monkeypatch.setattr(trainer, "picture_losses", real)
+        return encoder
+
+    whole = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", stop_at=2)
+    resumed = run(tmp_path / "cut")
+    assert torch.equal(whole.map.weight, resumed.map.weight)
+
+
+def test_portraits_for_evaluation_are_the_same_whatever_they_are_called_and_never_read(
+    tmp_path: Path,
+) -> None:
+    names = [f"face_{index:02d}.jpg" for index in range(60)]
+    back = trainer.portraits_kept_back(names)
+    assert len(back) == trainer.EVALUATION_PORTRAITS
+    renamed = trainer.portraits_kept_back([f"other_{name}" for name in reversed(names)])
+    assert renamed == [f"other_{name}" for name in back]
+    for name in names:
+        cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
+    assert len(trainer.read_pictures(tmp_path)) == len(names) - len(back)
