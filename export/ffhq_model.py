@@ -15,6 +15,7 @@ import engines
 from engines.model_folder import sha256_of
 from engines.networks.directions import Directions
 from engines.networks.encoder import Encoder
+from engines.networks.feature_encoder import FeatureEncoder
 from engines.networks.mobile_stylegan import MobileHead, MobileSynthesis, cut_short
 from engines.networks.store import load_network
 from engines.networks.stylegan2 import Mapping
@@ -52,7 +53,7 @@ class Parts:
     synthesis: MobileSynthesis
     mapping: Mapping
     directions: Directions
-    encoder: Encoder | None
+    encoder: Encoder | FeatureEncoder | None
     w_mean: torch.Tensor  # (w_dim,)
     key: str
 
@@ -76,7 +77,7 @@ def load_parts(size: int) -> Parts:
         generator = cut_short(generator, head, size=size)
         own.append(_head(size))
     encoder = load_network(_ours(ENCODER)) if (weights_folder() / ENCODER).is_file() else None
-    assert encoder is None or isinstance(encoder, Encoder)
+    assert encoder is None or isinstance(encoder, Encoder | FeatureEncoder)
     digest = hashlib.sha256(f"{NAME} {VERSION} {size}".encode())
     for text in (*SHA256.values(), *(sha256_of(weights_folder() / name) for name in own)):
         digest.update(text.encode())

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from engines.networks.encoder import Encoder
 from engines.networks.face_embedding import FaceEmbedding
+from engines.networks.feature_encoder import FeatureEncoder
 from export.ffhq_model import NAME, Parts, load_parts
 from export.live_graph import directions_live
 from export.model_folder import new_folder
@@ -123,9 +124,12 @@ class _Work:
     def _first_code(self) -> Tensor:
         rows = self.parts.synthesis.config.rows
         mean = self.parts.w_mean.expand(1, rows, -1).clone()
-        if self.parts.encoder is None:
-            return mean
-        return encoded(self.parts.encoder, self.crop.image, mean)
+        encoder = self.parts.encoder
+        if isinstance(encoder, FeatureEncoder):
+            if self.recogniser is None:
+                return mean
+            encoder.attach(self.recogniser)
+        return mean if encoder is None else encoded(encoder, self.crop.image, mean)
 
     def _picture(self) -> Tensor:
         with torch.no_grad():
@@ -248,7 +252,7 @@ def landmarks_in(crop: AlignedCrop, portrait: Portrait) -> np.ndarray:
     return np.column_stack((flat, depth)).astype(np.float32)
 
 
-def encoded(encoder: Encoder, crop: np.ndarray, mean: Tensor) -> Tensor:
+def encoded(encoder: Encoder | FeatureEncoder, crop: np.ndarray, mean: Tensor) -> Tensor:
     """(1, rows, w_dim) the encoder's guess for a crop (S, S, 3); `mean` (1, rows, w_dim) gives the shape."""
     image = to_images(crop[None])
     if image.shape[-1] != ENCODER_PX:
