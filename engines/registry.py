@@ -46,6 +46,7 @@ BACKENDS: dict[str, Backend] = {
             "torch with CUDA (see pytorch.org)",
             gpu=True,
         ),
+        Backend("openvino", ".onnx", "engines.openvino_engine", "openvino (pip install openvino)"),
         Backend("onnx", ".onnx", "engines.onnx_engine", "onnxruntime (pip install onnxruntime)"),
         Backend("torch", ".safetensors", "engines.torch_engine", "torch (pip install 'facepuppet[export]')"),
         Backend(
@@ -79,8 +80,9 @@ def open_engine(path: Path, *, backend: str = "auto", threads: int = 1) -> Engin
     """Open the network at `path`, suffix given or left out.
 
     `auto` asks the backends in the order of BACKENDS, those that open in seconds alone, and takes the first
-    that has its file and can run here: a GPU before the CPU, ONNX Runtime before torch; what it passes over
-    is in the log. A backend asked for by name is had or is an error: there is no falling back.
+    that has its file and can run here: a GPU before the CPU, OpenVINO (where it is installed) before ONNX
+    Runtime, torch last; what it passes over is in the log. A backend asked for by name is had or is an error:
+    there is no falling back.
 
     threads: of one operator; 0 = as many as the machine has cores.
     """

@@ -220,7 +220,7 @@ def test_auto_takes_what_opens_in_seconds_alone(model: Path, monkeypatch: pytest
 
 
 def test_auto_says_why_nothing_that_is_there_can_run(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("engines.onnx_engine", "engines.tensorrt_rtx_engine"):
+    for module in (b.module for b in BACKENDS.values() if b.suffix == ".onnx"):
         monkeypatch.setitem(sys.modules, module, None)  # importing it fails
     monkeypatch.setattr("engines.registry.find_gpu", lambda: None)
     with pytest.raises(

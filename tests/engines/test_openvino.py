@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""OpenVINO draws ONNX Runtime's picture within a grey level or two, and keeps numbers in float32."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("openvino", reason="OpenVINO is not installed: an extra")
+torch = pytest.importorskip("torch", reason="torch is not installed: it is needed to make a network")
+
+from engines import open_engine  # noqa: E402
+from engines.networks.directions import Directions, DirectionsConfig  # noqa: E402
+from engines.networks.stylegan2 import Synthesis, SynthesisConfig  # noqa: E402
+from export.live_graph import directions_live  # noqa: E402
+from export.onnx_export import save_graph  # noqa: E402
+
+PICTURE_MEAN, PICTURE_MOST = 1.0, 8  # grey levels: 8 bits of bfloat16, in a network nobody trained
+W_TOLERANCE = 1e-5
+
+
+@pytest.fixture
+def graphs(tmp_path: Path) -> Path:
+    """live.onnx and directions.onnx."""
+    torch.manual_seed(2)
+    config = SynthesisConfig(resolution=32, channels=(12, 10, 8, 6), w_dim=16)
+    directions = Directions(DirectionsConfig(5, 4, 16)).eval()
+    save_graph(directions_live(Synthesis(config).eval(), directions), tmp_path / "live.onnx")
+    save_graph(directions, tmp_path / "directions.onnx")
+    return tmp_path
+
+
+def test_pictures_agree_within_grey_levels_whatever_the_precision(graphs: Path) -> None:
+    rng = np.random.default_rng(4)
+    given = {
+        "identity": rng.standard_normal((1, 8, 16)).astype(np.float32) / 2,
+        "delta": rng.standard_normal((1, 5)).astype(np.float32),
+    }
+    images = {}
+    for backend in ("onnx", "openvino"):
+        with open_engine(graphs / "live", backend=backend) as engine:
+            images[backend] = engine.run(**given)["image"].astype(int)
+            device = engine.provenance.device
+    assert device.startswith("CPU, 1 thread, ")
+    difference = np.abs(images["onnx"] - images["openvino"])
+    assert difference.mean() <= PICTURE_MEAN and difference.max() <= PICTURE_MOST
+    assert images["onnx"].std() > 5  # there is something to see
+
+
+def test_numbers_are_computed_in_float32(graphs: Path) -> None:
+    delta = np.random.default_rng(5).standard_normal((7, 5)).astype(np.float32)
+    with open_engine(graphs / "directions", backend="openvino", threads=2) as engine:
+        assert engine.provenance.device == "CPU, 2 threads, f32"
+        shift = engine.run(delta=delta)["shift"]
+    with open_engine(graphs / "directions", backend="onnx") as engine:
+        np.testing.assert_allclose(shift, engine.run(delta=delta)["shift"], atol=W_TOLERANCE)
+
+
+def test_sliced_arrays_are_read_as_they_look(graphs: Path) -> None:
+    delta = np.random.default_rng(5).standard_normal((5, 7)).astype(np.float32).T  # not contiguous
+    with open_engine(graphs / "directions", backend="openvino") as engine:
+        shift = engine.run(delta=delta)["shift"]
+        np.testing.assert_array_equal(shift, engine.run(delta=delta.copy())["shift"])
