@@ -173,26 +173,25 @@ def _shipped(photo: Path | str | Image) -> Path:
 
 
 def _identity(photo: Path | str | Image, model: LiveModel, learned: Learned) -> Identity:
-    given = learned.model is not None
     if isinstance(photo, np.ndarray):
-        return _of_picture(photo, model, model_given=given)
+        return _of_picture(photo, model)
     seed = SEED.fullmatch(str(photo))
     if seed is not None:
         return generated(int(seed[1]), float(seed[2] or PSI), model, learned.engine)
     if is_identity(Path(photo)):
         return read_identity(Path(photo))
     open_portrait(photo, longest=64)  # an unusable photo is said now, not after a process was started
-    return read_identity(enrolled(Path(photo), model, model_given=given))
+    return read_identity(enrolled(Path(photo), model))
 
 
-def _of_picture(photo: Image, model: LiveModel, *, model_given: bool) -> Identity:
+def _of_picture(photo: Image, model: LiveModel) -> Identity:
     """A picture in memory is enrolled by way of a file named by its content."""
     open_portrait(photo, longest=64)
     name = hashlib.sha256(photo.tobytes()).hexdigest()[:16]
     with TemporaryDirectory(prefix="facepuppet-") as folder:
         path = Path(folder) / f"{name}.png"
         cv2.imwrite(str(path), np.ascontiguousarray(photo[..., ::-1]))
-        return read_identity(enrolled(path, model, model_given=model_given))
+        return read_identity(enrolled(path, model))
 
 
 def generated(seed: int, psi: float, model: LiveModel, engine: str = "auto") -> Identity:

@@ -74,14 +74,16 @@ class PasteBack:
         own = cv2.warpAffine(photo, to_canvas, (width, height), borderMode=cv2.BORDER_REFLECT_101)
         own_alpha = cv2.warpAffine(alpha, to_canvas, (width, height), borderMode=cv2.BORDER_CONSTANT)
         self._room = _room(alpha, to_crop, crop_size, chin[1])
-        self._head = _below(width, height, (self._margin, self._margin), crop_size, chin, FADE_BELOW)
-        self._canvas = np.dstack((own, np.clip(own_alpha * self._head * 255, 0, 255).astype(np.uint8)))
-        self._laid = self._canvas.copy()
+        head = _below(width, height, (self._margin, self._margin), crop_size, chin, FADE_BELOW)
+        self._laid = np.dstack((own, np.clip(own_alpha * head * 255, 0, 255).astype(np.uint8)))
         top, left = self._margin, self._margin
         self._crop = np.s_[top : top + crop_size, left : left + crop_size]
         self._own, self._own_alpha = own[self._crop].astype(np.float32), own_alpha[self._crop]
         self._seam = _inside(crop_size)[..., None]
-        self._outer = self._canvas[self._crop].astype(np.float32) * (1 - self._seam)
+        # Half a level is added here, since what is blended is cut off to whole ones.
+        self._outer = self._laid[self._crop].astype(np.float32) * (1 - self._seam) + 0.5
+        self._head = 255 * head[self._crop]
+        self._drawn = np.zeros((crop_size, crop_size, 4), np.float32)
         self._match = np.zeros((crop_size, crop_size, 3), np.float32)
 
     def match_colours(self, crop: Image, alpha: Floats) -> None:
@@ -97,10 +99,13 @@ class PasteBack:
 
     def __call__(self, crop: Image, alpha: Floats, move: HeadMove) -> Image:
         """(H, W, 3) uint8: `crop` (S, S, 3) is what was generated, `alpha` (S, S) the person in it."""
-        head = self._head[self._crop]
-        drawn = np.dstack((cv2.add(crop, self._match, dtype=cv2.CV_32F), alpha * head * 255))
-        blended = drawn * self._seam + self._outer
-        self._laid[self._crop] = np.clip(blended + 0.5, 0, 255).astype(np.uint8)
+        drawn = self._drawn
+        np.add(crop, self._match, out=drawn[..., :3])
+        np.multiply(alpha, self._head, out=drawn[..., 3])
+        drawn *= self._seam
+        drawn += self._outer
+        np.clip(drawn, 0, 255, out=drawn)
+        np.copyto(self._laid[self._crop], drawn, casting="unsafe")
         out = self._photo.copy()
         _, to_photo = crop_transform(self._quad(move), self._side)
         lay_over(out, self._laid, self._on_canvas(to_photo))

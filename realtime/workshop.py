@@ -101,7 +101,7 @@ def identity_folder(photo: Path, model: LiveModel) -> Path:
     return cache_folder() / "identities" / f"{portrait_sha256(photo)[:16]}-{model.key[:16]}"
 
 
-def enrolled(photo: Path, model: LiveModel, *, model_given: bool) -> Path:
+def enrolled(photo: Path, model: LiveModel) -> Path:
     """The photo's identity folder for this model, made when it is not there or was damaged."""
     folder = identity_folder(photo, model)
     if is_identity(folder):
@@ -110,11 +110,14 @@ def enrolled(photo: Path, model: LiveModel, *, model_given: bool) -> Path:
             return folder
         except ModelUnavailable as error:
             note(f"{error}; it is made again now")
+    if not model.name.startswith(FFHQ):
+        raise ModelUnavailable(
+            f"{photo.name} cannot be enrolled for {model.name}, only for {FFHQ}; "
+            "name an identity folder made for it, or leave --model out"
+        )
     check_parts()
     note(f"{photo.name} is enrolled once for {model.name}, two or three minutes; kept in {folder}")
     arguments = ["enroll", str(photo), "--out", str(folder), "--size", str(model.size)]
-    if model_given:
-        arguments += ["--model", str(model.folder)]
     perform(arguments, f"enrolling {photo.name}")
     return folder
 

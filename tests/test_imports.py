@@ -24,7 +24,8 @@ MAY_IMPORT = {
 PARTS = {
     "sources": "realtime/sources",
     "tracker": "realtime/tracker.py realtime/landmarker.py realtime/follow.py",
-    "puppet": "realtime/puppet.py realtime/portrait.py",
+    "puppet": "realtime/puppet.py realtime/portrait.py realtime/directions_puppet.py realtime/paste_back.py "
+    "realtime/crop_reader.py realtime/identity.py realtime/live_model.py",
     "sinks": "realtime/sinks",
     "web": "realtime/web",
 }

@@ -19,7 +19,12 @@ KEY = "5ma11" * 8
 
 
 def write_model(
-    folder: Path, *, key: str = KEY, parameters: tuple[str, ...] = NAMES, live: bool = True
+    folder: Path,
+    *,
+    key: str = KEY,
+    name: str = "ffhq-mobile-small",
+    parameters: tuple[str, ...] = NAMES,
+    live: bool = True,
 ) -> Path:
     """A model folder as the exporter writes it; every delta changes the picture."""
     import torch
@@ -43,7 +48,7 @@ def write_model(
     with new_folder(folder) as scratch:
         save_graph(graph, scratch / "live.onnx")
         index = {
-            "name": "small",
+            "name": name,
             "key": key,
             "origin": "a test",
             "licence": "none needed",

@@ -301,6 +301,16 @@ def test_a_photo_is_enrolled_once_and_then_found(
     assert len(asked) == 2, "another photo under the same name"
 
 
+def test_a_photo_is_not_enrolled_for_a_model_that_cannot_be(
+    portrait: Portrait, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(workshop, "perform", lambda *given: pytest.fail("a process was started"))
+    strange = write_model(tmp_path / "strange", name="another")
+    with pytest.raises(ModelUnavailable, match="cannot be enrolled for another, only for ffhq-mobile"):
+        open_directions(portrait.image, longest=128, learned=Learned(model=strange))
+
+
 def copied(source: Path, target: Path) -> Path:
     target.mkdir()
     for path in source.iterdir():
