@@ -14,7 +14,17 @@ Method = str
 Fit = Literal["letterbox", "crop"]
 FrameKind = Literal["photo", "crop", "raw"]
 LogLevel = Literal["debug", "info", "warning", "error"]
-EngineName = Literal["auto", "torch", "onnx", "tensorrt", "tensorrt-rtx"]
+EngineName = Literal[
+    "auto",
+    "onnx",
+    "openvino",
+    "torch",
+    "torch-graphs",
+    "torch-compiled",
+    "tensorrt-rtx",
+    "tensorrt",
+    "torch2trt",
+]
 
 DRIVER, MOVEMENT, PORTRAIT, OUTPUT, PAGE, RUN = "Driver", "Movement", "Portrait", "Output", "Page", "This run"
 

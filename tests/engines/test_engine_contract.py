@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from engines import BACKENDS, Engine, TensorSpec, check_backend, open_engine
 from engines.base import check_arrays
 from face.errors import EngineUnavailable, ModelUnavailable, WrongUse
+from realtime.options import EngineName
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(
@@ -242,6 +244,10 @@ def test_engine_without_its_library_says_what_to_install(
 def test_unknown_engine_is_wrong_use_and_names_the_known(tmp_path: Path) -> None:
     with pytest.raises(WrongUse, match="onnx, torch"):
         open_engine(tmp_path / "generator.onnx", backend="cuda")
+
+
+def test_command_line_offers_what_there_is() -> None:
+    assert sorted(get_args(EngineName)) == sorted(["auto", *BACKENDS])
 
 
 def test_auto_without_any_file_says_what_to_do(tmp_path: Path) -> None:
