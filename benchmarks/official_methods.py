@@ -47,8 +47,9 @@ class Answer:
 def operators(repo: Path, ops: Path, name: str) -> None:
     """Put rosinality's operators, which run on a CPU, where their repository builds its own."""
     importlib.import_module("torch.utils.cpp_extension").load = lambda *a, **k: None
-    sys.path[:0] = [str(repo), str(ops)]
-    sys.modules[name] = importlib.import_module("op")
+    sys.path.insert(0, str(ops))
+    sys.modules[name] = importlib.import_module("op")  # before theirs, which may have the same name
+    sys.path.insert(0, str(repo))
 
 
 def picture(size: int = 256) -> torch.Tensor:

@@ -96,7 +96,7 @@ def test_graph_is_that_of_the_network(network: Any, tmp_path: Path) -> None:
     save_graph(network, tmp_path / "network.onnx")
     found = verify_graph(network, tmp_path / "network.onnx")
     assert found.max_value > 0.1
-    with open_engine(tmp_path / "network.onnx") as engine:
+    with open_engine(tmp_path / "network.onnx", backend="onnx") as engine:
         assert engine.inputs == network.inputs
         assert engine.outputs == network.outputs
 

@@ -53,7 +53,7 @@ def whole(parts: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def test_the_tracker_gives_flames_parameters_by_name(model: Path) -> None:
-    with open_engine(model / "tracker.onnx") as engine:
+    with open_engine(model / "tracker.onnx", backend="onnx") as engine:
         assert engine.inputs == (TensorSpec("image", ("n", 3, 224, 224)),)
         assert engine.outputs == tuple(TensorSpec(name, ("n", size)) for name, size in PARTS.items())
     assert list(PARTS.values()) == [100, 50, 50, 6, 3, 27]

@@ -60,7 +60,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_motion_takes_identity_and_motion_to_w(model: Path) -> None:
-    with open_engine(model / "motion.onnx") as engine:
+    with open_engine(model / "motion.onnx", backend="onnx") as engine:
         assert engine.inputs == tuple(TensorSpec(name, ("n", ROWS, W_DIM)) for name in ("identity", "motion"))
         assert engine.outputs == (TensorSpec("w", ("n", ROWS, W_DIM)),)
     w = run(model, "motion", identity=IDENTITY, motion=DRIVER)
@@ -163,7 +163,7 @@ def landmarks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 def test_landmarks_take_a_difference_to_a_shift(landmarks: Path) -> None:
-    with open_engine(landmarks / "landmarks.onnx") as engine:
+    with open_engine(landmarks / "landmarks.onnx", backend="onnx") as engine:
         assert engine.inputs == (TensorSpec("difference", ("n", 3, 580, 580)),)
         assert engine.outputs == (TensorSpec("shift", ("n", LANDMARK_ROWS, 512)),)
     shift = run(landmarks, "landmarks", difference=DIFFERENCE)

@@ -115,11 +115,11 @@ def test_a_generator_is_the_same_in_two_at_its_styles(tmp_path: Path, layout: st
     for role, network in parts.items():
         save_graph(network, tmp_path / f"{role}.onnx")
         verify_graph(network, tmp_path / f"{role}.onnx")
-    with open_engine(tmp_path / "styles.onnx") as engine:
+    with open_engine(tmp_path / "styles.onnx", backend="onnx") as engine:
         style = engine.run(w=W)["style"]
     expected = styles_by_hand(twin, W)
     np.testing.assert_allclose(style, expected, atol=TOLERANCE * np.abs(expected).max(), rtol=0)
-    with open_engine(tmp_path / "style_generator.onnx") as engine:
+    with open_engine(tmp_path / "style_generator.onnx", backend="onnx") as engine:
         image = engine.run(style=style)["image"]
     np.testing.assert_allclose(image, twin.image(W), atol=IMAGE_TOLERANCE, rtol=0)
 
@@ -364,9 +364,9 @@ def test_masks_beside_their_generator_bring_it_in_two(tmp_path: Path) -> None:
     generator = save(tmp_path / "g.pt", state)
     report = export_model(generator, tmp_path / "model", others=[save(tmp_path / "mask.pt", mask_file())])
     assert set(report.graphs) == {"generator", "mapping", "mask", "styles", "style_generator"}
-    with open_engine(tmp_path / "model" / "styles") as engine:
+    with open_engine(tmp_path / "model" / "styles", backend="onnx") as engine:
         style = engine.run(w=W)["style"]
-    with open_engine(tmp_path / "model" / "style_generator") as engine:
+    with open_engine(tmp_path / "model" / "style_generator", backend="onnx") as engine:
         image = engine.run(style=style)["image"]
     twin = Generator(rosinality_state(), "rosinality")
     np.testing.assert_allclose(image, twin.image(W), atol=IMAGE_TOLERANCE, rtol=0)
