@@ -3,7 +3,7 @@
 
 Six signals are read off each frame, see `SIGNALS`, and each has its own correction, the trim. The signals are
 searched side by side: a round that brings one nearer to what is wanted is kept for it, one that does not is
-taken back and tried again at half the stride, so that no correction is left that made its signal worse.
+taken back and tried again at half the stride, and a signal that is worse for its corrections gets none.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,9 @@ LARGEST_STEP = np.array([0.5, 0.6, 6.0, 6.0, 6.0, 0.25])
 STRIDE = np.array([0.45, 0.8, 0.7, 0.7, 0.7, 0.7])  # share made of what is missing, at first
 DAMPING = 0.15
 ROUNDS = 4
-QUIET = 0.12  # a score below is next to nothing
+QUIET = 0.05  # a score so near to the clip's lowest is next to nothing, within bounds
+LITTLE = (0.12, 0.2)
+FLAT = 0.04  # scores read below tell little of how far it is to go
 # An error with which a signal is left as it is: this much, or this share of how far the signal is to move.
 NEAR = np.array([0.02, 0.02, 0.5, 0.5, 0.5, 0.02])
 NEAR_SHARE = 0.12
@@ -44,7 +46,8 @@ class Wanted:
         read, as less will do too.
         """
         missing = self.signals - read
-        calm = (self.signals <= QUIET) & (missing > 0)
+        lowest = np.nan_to_num(np.where(np.isnan(self.signals), np.inf, self.signals).min(0, initial=np.inf))
+        calm = (self.signals <= np.clip(lowest + QUIET, *LITTLE)) & (missing > 0)
         calm[:, TURN] = False
         missing = np.where(calm | np.isnan(self.signals), 0, missing)
         return np.where(np.isnan(read), np.nan, missing).astype(np.float32)
@@ -63,15 +66,25 @@ def refine(
     towards, error, stride = best, np.full(len(SIGNALS), np.inf), STRIDE
     reach = np.where(np.isnan(wanted.signals), 0, wanted.signals).std(0)
     near = np.maximum(NEAR, NEAR_SHARE * reach)
+    untrimmed, doubtful = error, np.zeros(len(SIGNALS), np.bool_)
     for number in range(rounds):
         seen = read(trial)
         now = _error(wanted.missing(seen))
         better = now < error
+        if number == 0:
+            untrimmed = now
+        elif number == 1:  # a signal may be worse because of what the others did: it may go on, but in doubt
+            doubtful, better = ~better, np.ones_like(better)
+        elif number == 2:
+            dropped = doubtful & ~better
+            best = np.where(dropped, 0, best)
+            towards, error = np.where(dropped, 0, towards), np.where(dropped, untrimmed, error)
         gained = better & (now < (1 - WORTH) * error) & (now > near)
         best = np.where(better, trial, best)
         towards = np.where(better, _steps(seen, wanted, steepness), towards)
         error, stride = np.where(better, now, error), np.where(better, stride, stride / 2)
-        if number == rounds - 1 or not gained.any():
+        going_on = gained.any() or (number == 1 and doubtful.any())
+        if number == rounds - 1 or not going_on:
             break
         further = np.clip(best + stride * towards, -LARGEST, LARGEST)
         trial = np.where(error > near, further, best).astype(np.float32)
@@ -92,7 +105,7 @@ def _steps(seen: Floats, wanted: Wanted, steepness: Floats) -> Floats:
     missing = wanted.missing(seen)
     steps = missing.copy()
     aim, reached = wanted.signals[:, SCORES], seen[:, SCORES]
-    logits = logit(aim) - logit(reached)
+    logits = logit(aim) - logit(np.maximum(reached, FLAT))
     logits = np.where((missing[:, SCORES] == 0) | ((aim >= CEILING) & (logits < 0)), 0, logits)
     steps[:, SCORES] = logits * steepness / (steepness**2 + DAMPING)
     steps = np.clip(steps, -LARGEST_STEP, LARGEST_STEP)

@@ -23,14 +23,16 @@ AIM = np.stack(
 class Clip:
     """What a tracker would read off a clip whose face does too little, and crosses pitch into roll."""
 
-    def __init__(self, *, lost=(), backwards=(), steep=1.0):
+    def __init__(self, *, lost=(), backwards=(), steep=1.0, pull=0.0):
         self.lost, self.backwards, self.steep = list(lost), list(backwards), steep
+        self.pull = pull  # of the smile's correction on the jaw
         self.shown = []
 
     def __call__(self, trims):
         self.shown.append(trims.copy())
         trims = trims.copy()
         trims[:, self.backwards] *= -1
+        trims[:, 0] += self.pull * trims[:, 1]
         seen = AIM * 0.6
         seen[:, 4] += 0.3 * AIM[:, 3]
         seen[:, 2:5] += trims[:, 2:5]
@@ -63,6 +65,14 @@ def test_signal_that_answers_the_wrong_way_is_left_alone(column):
     assert np.abs(trims[:, column]).max() == 0
     others = [k for k in range(len(SIGNALS) - 1) if k != column]
     assert (error(seen)[others] < error(clip(np.zeros_like(AIM)))[others]).all()
+
+
+def test_signal_that_another_ones_correction_spoils_is_mended_in_its_turn():
+    clip = Clip(pull=-2.0)
+    before = error(clip(np.zeros_like(AIM)))
+    trims, seen = refine(clip, Wanted(AIM), steepness=STEEPNESS)
+    assert error(clip(clip.shown[2]))[0] > before[0]  # the first correction, as the smile's pulls the jaw
+    assert (error(seen)[:2] < 0.6 * before[:2]).all()
 
 
 def test_clip_that_is_right_is_read_once():
