@@ -82,9 +82,9 @@ def ffhq_model(size: int = 256) -> Path:
             model_folder.verify_model(model_folder.read_model(folder))
             return folder
         except ModelUnavailable as error:
-            note(f"{error}; it is made again now")
+            _say(f"{error}; it is made again now")
     check_parts()
-    note(f"first use of {FFHQ} at {size} px: its live graph is made once, in {folder}")
+    _say(f"first use of {FFHQ} at {size} px: its live graph is made once, in {folder}")
     perform(["models", "make", FFHQ, "--size", str(size), "--out", str(folder)], f"making {FFHQ}")
     return folder
 
@@ -109,14 +109,14 @@ def enrolled(photo: Path, model: LiveModel) -> Path:
             read_identity(folder)
             return folder
         except ModelUnavailable as error:
-            note(f"{error}; it is made again now")
+            _say(f"{error}; it is made again now")
     if not model.name.startswith(FFHQ):
         raise ModelUnavailable(
             f"{photo.name} cannot be enrolled for {model.name}, only for {FFHQ}; "
             "name an identity folder made for it, or leave --model out"
         )
     check_parts()
-    note(f"{photo.name} is enrolled once for {model.name}, two or three minutes; kept in {folder}")
+    _say(f"{photo.name} is enrolled once for {model.name}, two or three minutes; kept in {folder}")
     arguments = ["enroll", str(photo), "--out", str(folder), "--size", str(model.size)]
     perform(arguments, f"enrolling {photo.name}")
     return folder
@@ -137,14 +137,12 @@ def perform(arguments: Sequence[str], title: str) -> None:
         errors="replace",
         env={**os.environ, PROGRESS_LINES: "lines"},
     )
-    # A bar is drawn only where nothing else writes: not from the thread that enrols beside a running line.
-    aloud = threading.current_thread() is threading.main_thread()
     last = ""
     try:
         assert process.stderr is not None
-        with StepProgress(quiet=not aloud) as progress:
+        with StepProgress(quiet=not _alone()) as progress:
             for line in process.stderr:
-                last = _told(line.rstrip("\n"), progress, aloud) or last
+                last = _told(line.rstrip("\n"), progress) or last
         status = process.wait()
     except BaseException:
         _end(process)
@@ -158,7 +156,7 @@ def perform(arguments: Sequence[str], title: str) -> None:
         raise WrongUse(reason) if status == WrongUse.exit_status else PuppetError(reason)
 
 
-def _told(line: str, progress: StepProgress, aloud: bool) -> str:
+def _told(line: str, progress: StepProgress) -> str:
     """Handle one line of the child; what may be its last word comes back."""
     if line.startswith(PROGRESS_MARK):
         what, _, numbers = line.removeprefix(PROGRESS_MARK).rpartition(" ")
@@ -169,11 +167,21 @@ def _told(line: str, progress: StepProgress, aloud: bool) -> str:
     if line.startswith(COMPLAINT):
         return line
     if line:
-        if aloud:
-            note(line)
-        else:
-            log.info("%s", line)
+        _say(line)
     return line
+
+
+def _say(line: str) -> None:
+    """To the user, or to the log from a thread beside a running line."""
+    if _alone():
+        note(line)
+    else:
+        log.info("%s", line)
+
+
+def _alone() -> bool:
+    """Whether nothing else writes to the terminal: not so in the thread that enrols beside a running line."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
