@@ -13,7 +13,7 @@ import torch
 
 from engines.base import Provenance, TensorSpec, one_sample
 from engines.device_runner import DeviceRunner
-from engines.networks.store import load_network
+from engines.networks.live_store import load_runnable
 from engines.torch_device import TorchDevice, TorchStage, why_no_cuda
 from face.errors import EngineUnavailable
 
@@ -40,7 +40,7 @@ def open_artefact(path: Path, threads: int) -> DeviceRunner:
     """What the registry calls; converting takes minutes."""
     runtime = check().partition(",")[0]
     device = TorchDevice()
-    network = load_network(path).to("cuda").eval().requires_grad_(False)
+    network = load_runnable(path).to("cuda").eval().requires_grad_(False)
     inputs, outputs = one_sample(network.inputs), one_sample(network.outputs)
     converted = _library("torch2trt", CURE).torch2trt(network, [_example(spec) for spec in inputs])
     stage = TorchStage(path.stem, converted, inputs, outputs)

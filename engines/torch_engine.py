@@ -9,7 +9,7 @@ import torch
 
 from engines.base import Array, Provenance, TensorSpec, check_arrays, one_sample
 from engines.networks.frozen import frozen
-from engines.networks.store import load_network
+from engines.networks.live_store import load_runnable
 
 
 class TorchEngine:
@@ -18,7 +18,8 @@ class TorchEngine:
     def __init__(self, path: Path, *, device: str = "cpu", threads: int = 1, compiled: bool = False) -> None:
         if threads > 0:
             torch.set_num_threads(threads)  # torch has one setting for the whole process
-        network = load_network(path).to(device).eval().requires_grad_(False)
+        half = compiled and device == "cuda"  # eager torch is the reference: float32 everywhere
+        network = load_runnable(path, half=half).to(device).eval().requires_grad_(False)
         self.inputs: tuple[TensorSpec, ...] = network.inputs
         self.outputs: tuple[TensorSpec, ...] = network.outputs
         self._network: Callable[..., Any] | None = torch.compile(frozen(network)) if compiled else network

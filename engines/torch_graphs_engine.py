@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Runs one of our networks in torch as one CUDA graph, by the device runner. Not yet run on a GPU.
 
-One sample a call: a graph has the addresses and the sizes it was captured with. Knows no graph file.
+One sample a call: a graph has the addresses and the sizes it was captured with. Live networks compute in half
+precision, as their exported fp16 graphs do. Knows no graph file.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from engines.base import Provenance, one_sample
 from engines.device_runner import DeviceRunner
 from engines.networks.frozen import frozen
-from engines.networks.store import load_network
+from engines.networks.live_store import load_runnable
 from engines.torch_device import TorchDevice, TorchStage, why_no_cuda
 from face.errors import EngineUnavailable
 
@@ -28,7 +29,7 @@ def open_artefact(path: Path, threads: int) -> DeviceRunner:
     """What the registry calls."""
     check()
     device = TorchDevice()
-    network = frozen(load_network(path).to("cuda").eval().requires_grad_(False))
+    network = frozen(load_runnable(path, half=True).to("cuda").eval().requires_grad_(False))
     inputs, outputs = one_sample(network.inputs), one_sample(network.outputs)
     stage = TorchStage(path.stem, network, inputs, outputs)
     provenance = Provenance(path, "torch-graphs", f"torch {torch.__version__}", f"{device.name}, CUDA graph")

@@ -17,13 +17,14 @@ import torch
 
 from engines.base import Array
 from engines.cache import EngineCache, Progress
+from engines.networks.half import half_live
 from engines.networks.live import Live, LiveConfig
 from engines.networks.store import Network
 from engines.networks.stylegan2 import Mapping
 from export import LiveRequest
 from export.live_graph import live_of
 from export.onnx_export import save_graph
-from export.precision import PRECISIONS, half_live
+from export.precision import PRECISIONS
 from export.quantise import Quantised, quantise_graph
 from export.tensorrt_rtx import BuiltEngine, build_engines, load_builder, parsed
 from export.verify import PictureVerification, random_motions, verify_live

@@ -14,6 +14,7 @@ import torch
 
 from engines.cache import Progress
 from engines.model_folder import sha256_of
+from engines.networks.live_store import save_live
 from engines.networks.store import Network, kind_of, save_network
 from export import LiveRequest
 from export.checkpoints.identify import import_checkpoint
@@ -89,6 +90,8 @@ def export_model(
                 lively = write_live(
                     imported.networks, folder, live, origins=origins, notes=notes, progress=progress
                 )
+                if safetensors:
+                    save_live(lively.live, folder / "live.safetensors", notes=notes)
                 graphs |= lively.verified
                 described |= {role: lively.described(role) for role in lively.verified}
             index = {

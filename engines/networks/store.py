@@ -141,7 +141,7 @@ def load_network(path: Path) -> Network:
         raise ModelUnavailable(f"{path.name} holds {found}, expected {FORMAT} with one of {', '.join(KINDS)}")
     try:
         config_class = KINDS[header["kind"]][0]
-        return build_network(_config(config_class, json.loads(header["config"])), tensors)
+        return build_network(config_of(config_class, json.loads(header["config"])), tensors)
     except (TypeError, ValueError, KeyError) as error:
         raise ModelUnavailable(
             f"{path.name} holds not what its header says ({error}); export it again"
@@ -172,7 +172,7 @@ def _widened(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.float() if tensor.dtype == torch.float16 else tensor
 
 
-def _config(config_class: type, values: dict[str, Any]) -> Any:
+def config_of(config_class: type, values: dict[str, Any]) -> Any:
     """A config of what was stored of it, where tuples are lists, and configs in it dictionaries."""
     kinds = get_type_hints(config_class)
     if set(values) != set(kinds):
@@ -182,5 +182,5 @@ def _config(config_class: type, values: dict[str, Any]) -> Any:
 
 def _restored(kind: Any, value: Any) -> Any:
     if isinstance(value, dict) and is_dataclass(kind):
-        return _config(cast("type", kind), value)
+        return config_of(cast("type", kind), value)
     return tuple(value) if isinstance(value, list) else value

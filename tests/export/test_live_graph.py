@@ -13,12 +13,12 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player doe
 from small_live import PARAMETERS, ROWS, W_DIM, small_centre, small_directions, small_live, small_synthesis  # noqa: E402
 
 from engines import TensorSpec, open_engine  # noqa: E402
+from engines.networks.half import half_live  # noqa: E402
 from engines.networks.live import LiveConfig, MappedLive, ShiftLive, StyleLive  # noqa: E402
 from engines.networks.stylegan2 import Mapping, MappingConfig  # noqa: E402
 from engines.networks.stylespace import StyleOffsets, StyleOffsetsConfig, split_at_styles  # noqa: E402
 from export.live_graph import directions_live, live_of  # noqa: E402
 from export.onnx_export import save_graph  # noqa: E402
-from export.precision import half_live  # noqa: E402
 from export.tape import OPSET  # noqa: E402
 from export.verify import compare_pictures, random_motions, verify_live  # noqa: E402
 from face.errors import BadCheckpoint, WrongUse  # noqa: E402
@@ -48,7 +48,7 @@ def stepwise(identity: Any, delta: Any, *, psi: float = 0.7, limit: float = 6.0)
 
 
 def test_inputs_and_outputs_have_the_promised_names_and_shapes(graph: Path) -> None:
-    with open_engine(graph) as engine:
+    with open_engine(graph, backend="onnx") as engine:
         assert engine.inputs == (
             TensorSpec("identity", (1, 8, W_DIM)),
             TensorSpec("delta", (1, PARAMETERS)),
@@ -57,7 +57,7 @@ def test_inputs_and_outputs_have_the_promised_names_and_shapes(graph: Path) -> N
 
 
 def test_one_call_gives_what_the_parts_give_one_after_the_other(live: ShiftLive, graph: Path) -> None:
-    with open_engine(graph) as engine:
+    with open_engine(graph, backend="onnx") as engine:
         for arrays in random_motions(live):
             found = engine.run(**arrays)["image"].astype(int)
             expected = stepwise(**arrays).astype(int)
@@ -77,7 +77,7 @@ def test_truncation_before_the_shift_would_be_seen(graph: Path) -> None:
     before = dict(arrays)
     centre = small_centre().numpy()
     before["identity"] = centre + 0.7 * (arrays["identity"] - centre)
-    with open_engine(graph) as engine:
+    with open_engine(graph, backend="onnx") as engine:
         found = engine.run(**arrays)["image"].astype(int)
     assert np.abs(stepwise(**before, psi=1.0).astype(int) - found).max() > 3
 

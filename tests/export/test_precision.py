@@ -11,11 +11,11 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player doe
 
 from small_live import CHANNELS, W_DIM, small_directions, small_live, small_synthesis  # noqa: E402
 
+from engines.networks.half import half_live  # noqa: E402
 from engines.networks.live import LiveConfig  # noqa: E402
 from engines.networks.stylegan2 import StyledConv, SynthesisConfig  # noqa: E402
 from export.live_graph import directions_live, live_of  # noqa: E402
 from export.onnx_export import save_graph  # noqa: E402
-from export.precision import half_live  # noqa: E402
 from export.verify import compare_pictures, picture_of, random_motions, verify_live  # noqa: E402
 from face.errors import WrongUse  # noqa: E402
 

@@ -15,12 +15,12 @@ from small_live import small_centre, small_directions, small_synthesis  # noqa: 
 from test_live_graph import TwoInputs  # noqa: E402
 
 from engines.cache import EngineCache  # noqa: E402
+from engines.networks.half import half_live  # noqa: E402
 from engines.networks.live import LiveConfig  # noqa: E402
 from engines.networks.stylegan2 import Synthesis, SynthesisConfig  # noqa: E402
 from export import tensorrt_rtx  # noqa: E402
 from export.live_graph import directions_live, live_of  # noqa: E402
 from export.onnx_export import save_graph  # noqa: E402
-from export.precision import half_live  # noqa: E402
 from export.quantise import quantise_graph  # noqa: E402
 from export.tensorrt_rtx import CAPABILITIES, MODULE, BuiltEngine, build_engines  # noqa: E402
 from export.verify import random_motions  # noqa: E402
