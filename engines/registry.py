@@ -14,6 +14,7 @@ from engines.cuda_driver import find_gpu
 from face.errors import EngineUnavailable, ModelUnavailable, WrongUse
 
 logger = logging.getLogger(__name__)
+HALF = "-fp16"  # a graph's name in half precision: these builders take a graph's types as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Backend:
     needs: str  # the distribution it imports, with the line that installs it
     gpu: bool = False  # runs on NVIDIA GPUs alone
     by_itself: bool = True  # may be taken by `auto`: opens in seconds
+    variant: str = ""  # of a network named without suffix, this form of it first, where it is there
 
 
 # In the order in which `auto` asks them.
@@ -38,6 +40,7 @@ BACKENDS: dict[str, Backend] = {
             "engines.tensorrt_rtx_engine",
             "TensorRT-RTX (pip install tensorrt-rtx-cu13-bindings tensorrt-rtx-cu13-libs)",
             gpu=True,
+            variant=HALF,
         ),
         Backend(
             "torch-graphs",
@@ -63,6 +66,7 @@ BACKENDS: dict[str, Backend] = {
             "TensorRT 10 or 11 with its builder (pip install 'tensorrt>=10,<12')",
             gpu=True,
             by_itself=False,  # builds for minutes
+            variant=HALF,
         ),
         Backend(
             "torch2trt",
@@ -77,7 +81,7 @@ BACKENDS: dict[str, Backend] = {
 
 
 def open_engine(path: Path, *, backend: str = "auto", threads: int = 1) -> Engine:
-    """Open the network at `path`, suffix given or left out.
+    """Open the network at `path`, suffix given or left out; left out, TensorRT prefers the `-fp16` one.
 
     `auto` asks the backends in the order of BACKENDS, those that open in seconds alone, and takes the first
     that has its file and can run here: a GPU before the CPU, OpenVINO (where it is installed) before ONNX
@@ -134,8 +138,10 @@ def _known(name: str) -> Backend:
 
 
 def _artefact(path: Path, backend: Backend) -> Path:
-    known = {b.suffix for b in BACKENDS.values()}
-    return path.with_suffix(backend.suffix) if path.suffix in known else Path(f"{path}{backend.suffix}")
+    if path.suffix in {b.suffix for b in BACKENDS.values()}:
+        return path.with_suffix(backend.suffix)
+    preferred = Path(f"{path}{backend.variant}{backend.suffix}")
+    return preferred if preferred.is_file() else Path(f"{path}{backend.suffix}")
 
 
 def _imported(backend: Backend) -> ModuleType:

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -244,6 +245,19 @@ def test_engine_without_its_library_says_what_to_install(
 def test_unknown_engine_is_wrong_use_and_names_the_known(tmp_path: Path) -> None:
     with pytest.raises(WrongUse, match="onnx, torch"):
         open_engine(tmp_path / "generator.onnx", backend="cuda")
+
+
+def test_builders_for_gpus_take_the_half_precision_graph_unless_one_is_named(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {name for name, b in BACKENDS.items() if b.variant} == {"tensorrt-rtx", "tensorrt"}
+    stand_in = replace(BACKENDS["onnx"], variant=BACKENDS["tensorrt-rtx"].variant)
+    monkeypatch.setitem(BACKENDS, "onnx", stand_in)
+    for name in ("live", "live-fp16", "alone"):
+        (tmp_path / f"{name}.onnx").write_bytes(model.with_suffix(".onnx").read_bytes())
+    for asked, taken in (("live", "live-fp16"), ("live.onnx", "live"), ("alone", "alone")):
+        with open_engine(tmp_path / asked, backend="onnx") as engine:
+            assert engine.provenance.artefact == tmp_path / f"{taken}.onnx"
 
 
 def test_command_line_offers_what_there_is() -> None:

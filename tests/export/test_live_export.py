@@ -77,17 +77,33 @@ def test_live_graph_does_what_the_parts_do(model: Path, checkpoints: tuple[Path,
     rows = 2 * (PIXELS.bit_length() - 1) - 2
     identity = rng.standard_normal((1, rows, W_DIM)).astype(np.float32)
     delta = rng.uniform(-6, 6, (1, PARAMETERS)).astype(np.float32)
-    with open_engine(model / "directions") as engine:
+    with open_engine(model / "directions", backend="onnx") as engine:
         shift = engine.run(delta=delta)["shift"]
     w = identity.copy()
     w[:, :ROWS] += shift
     w = (mean + 0.7 * (w - mean)).astype(np.float32)
-    with open_engine(model / "generator") as engine:
+    with open_engine(model / "generator", backend="onnx") as engine:
         image = engine.run(w=w)["image"]
     expected = np.clip(image * 127.5 + 128, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
-    with open_engine(model / "live") as engine:
+    with open_engine(model / "live", backend="onnx") as engine:
         found = engine.run(identity=identity, delta=delta)["image"]
     assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
+
+
+def test_live_network_is_kept_as_weights_for_torch(
+    model: Path, checkpoints: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "vox"
+    export_checkpoint(checkpoints[0], out, others=checkpoints[1:], safetensors=True, live=LiveRequest())
+    verify_model(read_model(out))
+    images = {}
+    for backend in ("torch", "onnx"):
+        with open_engine(out / "live", backend=backend) as engine:
+            rng = np.random.default_rng(6)
+            given = {s.name: rng.standard_normal(s.shape).astype(np.float32) for s in engine.inputs}
+            images[backend] = engine.run(**given)["image"].astype(int)
+    assert np.abs(images["torch"] - images["onnx"]).max() <= 1
+    assert not (model / "live.safetensors").exists()  # nobody had asked
 
 
 def test_command_builds_engines_and_tells_of_them(
