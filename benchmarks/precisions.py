@@ -31,7 +31,7 @@ from realtime.frame import Image
 from realtime.machine import this_machine
 
 PARAMETERS = 15
-SHIFT = 0.02  # spread of the random directions: at 6 a shift of about 0.3, a strong expression's
+SHIFT = 0.01  # spread of the random directions: a motion moves each number of w by about 0.13
 SEED = 77
 
 

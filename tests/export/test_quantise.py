@@ -24,7 +24,7 @@ from face.errors import BadCheckpoint, PuppetError, WrongUse  # noqa: E402
 
 CHANNELS = (32, 32, 32, 24, 16)  # 4 to 64 px: 16 and 32 px are between
 IMAGE_DB = AGREEMENTS["int8"].psnr_db  # of a picture against float32
-FP16_DISTANCE, INT8_DISTANCE = 0.1, 0.35  # of face embeddings to float32's; below 0.6 is one person
+FP16_DISTANCE, INT8_DISTANCE = 0.1, 0.4  # of face embeddings to float32's; below 0.6 is one person
 CALIBRATION_SEED = 5  # other motions than those the result is held against
 
 
@@ -155,7 +155,7 @@ def test_real_faces_stay_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         pytest.skip(str(missing))
     from benchmarks.precisions import pictures_of, rows_of
 
-    monkeypatch.setattr(live_export, "CALIBRATION", 5)  # fewer than an export takes: they cost seconds
+    monkeypatch.setattr(live_export, "CALIBRATION", 6)  # fewer than an export takes: they cost seconds
     monkeypatch.setattr(quantise, "TRIED_ON", 1)
     _, pictures = pictures_of(tmp_path, 256, 2, ("fp16", "int8"))
     _, half, whole = rows_of(pictures, tmp_path)
