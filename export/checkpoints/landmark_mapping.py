@@ -14,6 +14,9 @@ from face.errors import BadCheckpoint
 
 ORIGIN = "one-shot-landmark"
 LICENCE = "none stated by the authors: all rights reserved"
+NOTES = (
+    "difference: the driver's drawing less the portrait's, RGB in [0, 1], 580 pixels, no mean subtracted",
+)
 PREFIX = "landmark_encoder.landmark_encoder."
 W_DIM = 512
 STRIDE = 4  # convolution, norm, activation, pooling
@@ -57,8 +60,3 @@ def read(root: Any) -> Imported:
     }
     tensors.finish()
     return Imported(ORIGIN, LICENCE, {"landmarks": built("network", config, own)}, NOTES)
-
-
-NOTES = (
-    "difference: the driver's drawing less the portrait's, RGB in [0, 1], 580 pixels, no mean subtracted",
-)

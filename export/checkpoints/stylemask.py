@@ -16,7 +16,8 @@ from face.errors import BadCheckpoint
 ORIGIN = "stylemask"
 LICENCE = "none stated by the authors: all rights reserved"
 WRITTEN = ("step", "mask_net", "num_layers_control")
-LAYERS = {"0": "0", "2": "2"}  # the linear layers of a mask, theirs and ours
+NOTES = ("source and target: styles of the generator's first convolutions, of w truncated before (psi 0.7)",)
+LAYERS = (0, 2)  # the linear layers of a mask
 
 
 def matches(root: Any) -> bool:
@@ -41,12 +42,9 @@ def read(root: Any) -> Imported:
     for index in range(count):
         name = f"network_{index:02d}.masknet"
         channels.append(tensors.shape(f"{name}.0.weight", 2)[1])
-        for theirs, ours in LAYERS.items():
+        for layer in LAYERS:
             for part in ("weight", "bias"):
-                own[f"networks.{index}.{ours}.{part}"] = tensors.take(f"{name}.{theirs}.{part}")
+                own[f"networks.{index}.{layer}.{part}"] = tensors.take(f"{name}.{layer}.{part}")
     tensors.finish()
     network = built("mask network", StyleMaskConfig(tuple(channels)), own)
     return Imported(ORIGIN, LICENCE, {"mask": network}, NOTES)
-
-
-NOTES = ("source and target: styles of the generator's first convolutions, of w truncated before (psi 0.7)",)
