@@ -202,7 +202,8 @@ def serve() -> int:
     from realtime.cli import main
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1024):  # not by sys.stdin, whose lock a thread may not hold at the very end
+            pass
         interrupt_main()
 
     threading.Thread(target=watch, name="parent", daemon=True).start()

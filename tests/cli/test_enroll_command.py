@@ -36,6 +36,13 @@ def test_the_childs_last_line_and_status_become_an_error(monkeypatch: pytest.Mon
         workshop.perform([], "enrolling")
 
 
+def test_the_child_is_our_command_line_and_ends_by_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(WrongUse, match="expected ffhq-mobile"):
+        workshop.perform(["models", "make", "nothing"], "making")
+    workshop.perform(["models", "list"], "listing")
+    assert "Fatal" not in capfd.readouterr().err
+
+
 def test_progress_and_notes_of_the_child_are_told(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
