@@ -143,8 +143,8 @@ def main() -> None:
                 rows.append(row)
                 print(
                     f"{resolution:>5}{base:>7}{threads:>8}  {row.variant:<30}{row.p50_ms:>8.0f}"
-                    f"{row.p95_ms:>8.0f}{row.p99_ms:>8.0f}   {row.ratio_wall:>12.2f}{row.processor_ms:>11.0f}   "
-                    f"{row.ratio_processor:>12.2f}",
+                    f"{row.p95_ms:>8.0f}{row.p99_ms:>8.0f}   {row.ratio_wall:>12.2f}"
+                    f"{row.processor_ms:>11.0f}   {row.ratio_processor:>12.2f}",
                     flush=True,
                 )
     wrong = [row for row in rows if row.difference > PARITY]
