@@ -126,3 +126,24 @@ def test_graph_engine_agrees_with_the_eager_one(tmp_path: Path) -> None:
     for backend, image in images.items():
         spread = float(images["torch"].std())
         np.testing.assert_allclose(image, images["torch"], atol=0.02 * spread, err_msg=backend)  # TF32
+
+
+@pytest.mark.gpu
+def test_live_network_in_half_precision_draws_the_reference_s_picture(tmp_path: Path) -> None:
+    from engines import open_engine
+    from engines.networks.directions import Directions, DirectionsConfig
+    from engines.networks.live import LiveConfig, ShiftLive
+    from engines.networks.live_store import save_live
+
+    torch.manual_seed(0)
+    config = SynthesisConfig(resolution=64, channels=(32, 32, 16, 16, 8), conv_clamp=256.0)
+    live = ShiftLive(Synthesis(config), Directions(DirectionsConfig(5, 8, 512)), LiveConfig(), None).eval()
+    save_live(live, tmp_path / "live.safetensors")
+    images = {}
+    for backend in ("torch", "torch-graphs", "torch-compiled"):
+        with open_engine(tmp_path / "live", backend=backend) as engine:
+            rng = np.random.default_rng(1)
+            given = {s.name: rng.standard_normal(s.shape).astype(np.float32) for s in engine.inputs}
+            images[backend] = engine.run(**given)["image"].astype(int)
+    for backend, image in images.items():
+        assert np.abs(image - images["torch"]).mean() < 1, backend  # grey level: fp16 against TF32
