@@ -31,6 +31,7 @@ from realtime.reference import Rest
 from realtime.workshop import enrolled, ffhq_model
 
 METHOD = "directions"
+MAKER = "onnx"
 FrameKind = Literal["photo", "crop", "raw"]
 SEED = re.compile(r"seed:([0-9]{1,9})(?::([0-9]*\.?[0-9]+))?")  # a generated identity instead of a photo
 PSI = 0.7
@@ -177,7 +178,7 @@ def _identity(photo: Path | str | Image, model: LiveModel, learned: Learned) -> 
         return _of_picture(photo, model)
     seed = SEED.fullmatch(str(photo))
     if seed is not None:
-        return generated(int(seed[1]), float(seed[2] or PSI), model, learned.engine)
+        return generated(int(seed[1]), float(seed[2] or PSI), model)
     if is_identity(Path(photo)):
         return read_identity(Path(photo))
     open_portrait(photo, longest=64)  # an unusable photo is said now, not after a process was started
@@ -194,8 +195,11 @@ def _of_picture(photo: Image, model: LiveModel) -> Identity:
         return read_identity(enrolled(path, model))
 
 
-def generated(seed: int, psi: float, model: LiveModel, engine: str = "auto") -> Identity:
-    """A face of the model's own; psi 0 is the mean face, 1 the full variety."""
+def generated(seed: int, psi: float, model: LiveModel) -> Identity:
+    """A face of the model's own; psi 0 is the mean face, 1 the full variety.
+
+    Made once with the runtime that is always there, whatever draws the frames: the same face everywhere.
+    """
     if not 0 <= psi <= 1:
         raise WrongUse(f"psi is {psi:g}, expected 0 to 1, as in seed:{seed}:{PSI}")
     path = model.folder / MAPPING
@@ -203,10 +207,10 @@ def generated(seed: int, psi: float, model: LiveModel, engine: str = "auto") -> 
         raise ModelUnavailable(
             f"{model.folder} has no mapping graph, so it makes no faces of its own; name a portrait"
         )
-    with open_engine(path, backend=engine) as mapping:
+    with open_engine(path, backend=MAKER) as mapping:
         z = np.random.default_rng(seed).standard_normal((1, int(mapping.inputs[0].shape[1])))
         w = mapping.run(z=z.astype(np.float32), psi=np.array(psi, np.float32))["w"][0][: model.rows]
-    with open_engine(model.graph, backend=engine, threads=0) as live:
+    with open_engine(model.graph, backend=MAKER, threads=0) as live:
         delta = np.zeros((1, len(model.parameters)), np.float32)
         image = np.asarray(live.run(identity=w[None], delta=delta)["image"][0], np.uint8)
     name = f"seed:{seed}"

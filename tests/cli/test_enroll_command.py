@@ -123,9 +123,11 @@ def test_a_photo_that_is_not_there_is_wrong_use(
     reason="the directions' weights are not in this checkout",
 )
 def test_an_interrupted_enrolment_leaves_nothing_and_ends_with_130(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
     process = subprocess.Popen(
         [sys.executable, "-c", "import sys; from realtime.cli import main; sys.exit(main())"]
-        + ["enroll", str(portrait_path()), "--out", str(tmp_path / "deep" / "me")],
+        + ["enroll", str(portrait_path()), "--out", str(place / "deep" / "me")],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, PROGRESS_LINES: "lines"},
@@ -138,4 +140,4 @@ def test_an_interrupted_enrolment_leaves_nothing_and_ends_with_130(tmp_path: Pat
                 break
         lines.read()
         assert process.wait(30) == 130
-    assert not list(tmp_path.iterdir())
+    assert not list(place.iterdir())
