@@ -71,7 +71,8 @@ class Plan:
 
     steps: int = 1000
     batch: int = 4
-    rate: float = 4e-3  # of Adam, on shifts in standard deviations of w; falls to a tenth
+    rate: float = 1e-3  # of Adam, on shifts in standard deviations of w; falls to a tenth; at 4e-3 noise wins
+    singles: float = 0.5  # share of a batch that changes one attribute alone
     sources: int = 300
     seed: int = 0
     weights: Weights = Weights()
@@ -150,13 +151,29 @@ def prepare_sources(samples: Samples, generator: Generator, judges: Judges, batc
     )
 
 
-def draw(sources: Sources, batch: int, rng: np.random.Generator) -> tuple[list[int], Floats]:
-    """Indices of sources and the p they are taken to (batch, 15); the first half changes one attribute."""
+def _kept_sources(path: Path, samples: Samples, generator: Generator, judges: Judges, batch: int) -> Sources:
+    """Read back where an interrupted run has made them."""
+    if path.is_file():
+        kept = torch.load(path, weights_only=True)
+        return Sources(
+            kept["w"], kept["landmarks"].numpy(), kept["p"].numpy(), kept["embedding"], kept["surroundings"]
+        )
+    made = prepare_sources(samples, generator, judges, batch)
+    state = {name: torch.as_tensor(getattr(made, name)) for name in Sources.__slots__}
+    torch.save(state, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+    return made
+
+
+def draw(
+    sources: Sources, batch: int, rng: np.random.Generator, *, singles: float = 0.5
+) -> tuple[list[int], Floats]:
+    """Indices of sources and the p they are taken to (batch, 15); the first ones change one attribute."""
     chosen = [int(index) for index in rng.choice(len(sources.p), batch)]
     targets = sources.p[chosen].copy()
     shares = np.array([share for _, share in GROUPS])
     for row in range(batch):
-        if row < batch // 2:
+        if row < round(batch * singles):
             group = GROUPS[rng.choice(len(GROUPS), p=shares / shares.sum())][0]
             low, high = TARGETS[group[0]]
             aim = rng.uniform(low, high)
@@ -217,7 +234,7 @@ def train(
     optimiser = torch.optim.Adam([matrix.matrix], lr=plan.rate, betas=(0.9, 0.98))
     first = _resume(out / "checkpoint.pt", plan, matrix, optimiser)
     few = replace(samples, **{k: getattr(samples, k)[: plan.sources] for k in samples.__slots__})
-    sources = prepare_sources(few, generator, judges, plan.batch)
+    sources = _kept_sources(out / "sources.pt", few, generator, judges, plan.batch)
     shares = asdict(plan.weights)
     with Progress() as progress, (out / "log.jsonl").open("a") as log:
         task = progress.add_task("directions", total=plan.steps, completed=first)
@@ -225,7 +242,7 @@ def train(
             rng = np.random.default_rng((plan.seed, step))
             for group in optimiser.param_groups:
                 group["lr"] = plan.rate * (0.55 + 0.45 * float(np.cos(np.pi * step / plan.steps)))
-            chosen, targets = draw(sources, plan.batch, rng)
+            chosen, targets = draw(sources, plan.batch, rng, singles=plan.singles)
             terms = losses(matrix, sources, generator, judges, chosen, targets)
             loss = sum((shares[name] * term for name, term in terms.items()), torch.zeros(()))
             optimiser.zero_grad()
@@ -285,11 +302,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=Plan.batch)
     parser.add_argument("--sources", type=int, default=Plan.sources)
     parser.add_argument("--rate", type=float, default=Plan.rate)
+    parser.add_argument("--singles", type=float, default=Plan.singles)
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    plan = Plan(options.steps, options.batch, options.rate, options.sources, options.seed)
+    plan = Plan(options.steps, options.batch, options.rate, options.singles, options.sources, options.seed)
     samples = load_samples(options.samples)
     judges = Judges(open_stand_in(), open_embedding())
     basis = whitening(samples.w)
