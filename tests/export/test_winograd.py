@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""Winograd's form gives the same picture, and leaves alone what would not gain."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
+onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
+
+from small_live import small_directions, small_synthesis  # noqa: E402
+
+from engines import TensorSpec, open_engine  # noqa: E402
+from export.live_graph import directions_live  # noqa: E402
+from export.onnx_export import save_graph  # noqa: E402
+from export.tape import record  # noqa: E402
+from export.verify import verify_live  # noqa: E402
+from export.winograd import winograd_graph  # noqa: E402
+
+ROUNDING = 3e-5  # of the largest value; 1e-5 was measured for 64 to 512 channels
+
+
+def test_live_picture_is_the_same(tmp_path: Path) -> None:
+    live = directions_live(small_synthesis(channels=(96, 96, 96, 96)), small_directions())
+    save_graph(live, tmp_path / "live.onnx")
+    assert winograd_graph(tmp_path / "live.onnx", tmp_path / "fast.onnx") == 2  # conv1 at 16 and at 32 px
+    operators = [node.op_type for node in onnx.load(tmp_path / "fast.onnx").graph.node]
+    assert operators.count("DepthToSpace") == 2
+    found = verify_live(live, tmp_path / "fast.onnx")
+    assert found.inside > 0.9
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "size"), [(96, 96, 16), (128, 96, 20), (96, 160, 64)])
+def test_convolution_is_the_same(inputs: int, outputs: int, size: int, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    layer = torch.nn.Conv2d(inputs, outputs, 3, padding=1, bias=False).eval()
+    specs = (TensorSpec("x", (1, inputs, size, size)),), (TensorSpec("y", (1, outputs, size, size)),)
+    onnx.save(record(lambda x: layer(x * 1.0) + 0.0, *specs, title="x"), tmp_path / "plain.onnx")
+    assert winograd_graph(tmp_path / "plain.onnx", tmp_path / "fast.onnx") == 1
+    x = torch.randn(1, inputs, size, size)
+    with torch.no_grad():
+        expected = layer(x).numpy()
+    with open_engine(tmp_path / "fast.onnx", backend="onnx") as engine:
+        found = engine.run(x=x.numpy())["y"]
+    np.testing.assert_allclose(found, expected, atol=ROUNDING * float(np.abs(expected).max()))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "size", "options"),
+    [
+        (64, 96, 32, {}),
+        (96, 96, 18, {}),
+        (96, 96, 32, {"stride": 2}),
+        (96, 96, 32, {"padding": 0}),
+        (96, 96, 32, {"groups": 96}),
+    ],
+    ids=["narrow", "no multiple of four", "stride", "no padding", "a channel each"],
+)
+def test_what_does_not_fit_stays(
+    inputs: int, outputs: int, size: int, options: dict[str, int], tmp_path: Path
+) -> None:
+    layer = torch.nn.Conv2d(inputs, outputs, 3, bias=False, **{"padding": 1, **options}).eval()
+    side = layer(torch.zeros(1, inputs, size, size)).shape[-1]
+    specs = (TensorSpec("x", (1, inputs, size, size)),), (TensorSpec("y", (1, outputs, side, side)),)
+    onnx.save(record(lambda x: layer(x * 1.0) + 0.0, *specs, title="x"), tmp_path / "plain.onnx")
+    assert winograd_graph(tmp_path / "plain.onnx", tmp_path / "fast.onnx") == 0
