@@ -9,8 +9,8 @@
 
 ../ros is a checkout of rosinality/stylegan2-pytorch. As in official_parity.py, weights are random in every
 term and the checkpoint is written by their code and read by ours; one JSON line says how far results are
-apart and how large they are. restyle and deca need torchvision. Sizes are the published ones, but for restyle
-and stylemask, whose generators are of --size pixels.
+apart and how large they are. restyle, motion and deca need torchvision. Sizes are the published ones, but for
+restyle and stylemask, whose generators are of --size pixels.
 """
 
 import argparse
