@@ -130,6 +130,11 @@ def read_ffhq_mobile(folder: Path, *, size: int = FULL_SIZE) -> Imported:
     generator = _synthesis(Graph(folder / f"{SYNTHESIS}.xml"))
     notes = [f"psi pulls towards the mean of {MEAN_SAMPLES} fixed samples"]
     if size != FULL_SIZE:
+        if not (WEIGHTS / HEADS[size]).is_file():
+            raise ModelUnavailable(
+                f"{HEADS[size]}, the image head for {size} px, is not there; use --size 256, or make it: "
+                f"python -m training.image_head --size {size} --work head --out {HEADS[size]}"
+            )
         head = load_network(WEIGHTS / HEADS[size])
         if not isinstance(head, MobileHead):
             raise ModelUnavailable(f"{HEADS[size]} holds no image head; install facepuppet again")

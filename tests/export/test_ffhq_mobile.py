@@ -12,9 +12,10 @@ torch = pytest.importorskip("torch", reason="torch is not installed: the player 
 
 from export.checkpoints import ffhq_mobile  # noqa: E402
 from export.checkpoints.ffhq_mobile import MAPPING, SYNTHESIS, find_ffhq_mobile, read_ffhq_mobile  # noqa: E402
-from face.errors import BadCheckpoint, ModelUnavailable  # noqa: E402
+from face.errors import BadCheckpoint, ModelUnavailable, WrongUse  # noqa: E402
 
 IMAGE_TOLERANCE = 1e-3  # of a range of 2: float32 sums in another order, measured up to 1.1e-4
+HEAD_DB = 26  # 28.0 on 32 images, down to 22 on the worst of them
 W_TOLERANCE = 2e-5  # of values up to 3; measured 6e-6
 
 
@@ -55,6 +56,27 @@ def test_image_is_that_of_the_package(folder: Path, networks: dict[str, Any]) ->
         with torch.inference_mode():
             image = networks["generator"](torch.tensor(w).expand(16, -1)[None]).numpy()
         assert np.abs(image - original(w)[0]).max() < IMAGE_TOLERANCE
+
+
+def test_image_of_256_is_like_the_reduced_one(folder: Path, networks: dict[str, Any]) -> None:
+    small = read_ffhq_mobile(folder, size=256).networks["generator"].eval()
+    z = torch.randn(2, 512, generator=torch.Generator().manual_seed(11))
+    with torch.inference_mode():
+        w = networks["mapping"](z, torch.tensor(0.7))
+        whole = torch.nn.functional.avg_pool2d(networks["generator"](w), 4).clamp(-1, 1)
+        error = (small(w[:, : small.config.rows]).clamp(-1, 1) - whole).square().mean(dim=(1, 2, 3))
+    assert small.config.rows == 12
+    assert (10 * torch.log10(4 / error)).mean() > HEAD_DB
+
+
+def test_size_without_a_head_says_how_to_make_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ffhq_mobile, "WEIGHTS", tmp_path)
+    with pytest.raises(ModelUnavailable, match=r"training\.image_head --size 512"):
+        read_ffhq_mobile(folder, size=512)
+    with pytest.raises(WrongUse, match="300"):
+        read_ffhq_mobile(folder, size=300)
 
 
 def test_truncation_pulls_towards_the_mean_of_the_latents(networks: dict[str, Any]) -> None:
