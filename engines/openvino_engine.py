@@ -51,7 +51,8 @@ class OpenVinoEngine:
         if self._request is None:
             raise ValueError("this engine is closed")
         check_arrays(self.inputs, arrays)
-        given = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        # not all by ascontiguousarray: it makes a scalar one-dimensional
+        given = {name: a if a.flags.c_contiguous else np.ascontiguousarray(a) for name, a in arrays.items()}
         made = self._request.infer(given, share_inputs=True)  # outputs are copied: the caller's own
         return {spec.name: made[index] for index, spec in enumerate(self.outputs)}
 

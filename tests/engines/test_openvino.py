@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: it is neede
 
 from engines import open_engine  # noqa: E402
 from engines.networks.directions import Directions, DirectionsConfig  # noqa: E402
-from engines.networks.stylegan2 import Synthesis, SynthesisConfig  # noqa: E402
+from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig  # noqa: E402
 from export.live_graph import directions_live  # noqa: E402
 from export.onnx_export import save_graph  # noqa: E402
 
@@ -54,6 +54,16 @@ def test_numbers_are_computed_in_float32(graphs: Path) -> None:
         shift = engine.run(delta=delta)["shift"]
     with open_engine(graphs / "directions", backend="onnx") as engine:
         np.testing.assert_allclose(shift, engine.run(delta=delta)["shift"], atol=W_TOLERANCE)
+
+
+def test_scalars_stay_scalars(tmp_path: Path) -> None:
+    save_graph(Mapping(MappingConfig(6, 16, 4, 2, 16)).eval(), tmp_path / "mapping.onnx")
+    z = np.random.default_rng(6).standard_normal((2, 6)).astype(np.float32)
+    given = {"z": z, "psi": np.array(0.7, np.float32)}
+    with open_engine(tmp_path / "mapping", backend="openvino") as engine:
+        w = engine.run(**given)["w"]
+    with open_engine(tmp_path / "mapping", backend="onnx") as engine:
+        np.testing.assert_allclose(w, engine.run(**given)["w"], atol=W_TOLERANCE)
 
 
 def test_sliced_arrays_are_read_as_they_look(graphs: Path) -> None:
