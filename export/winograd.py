@@ -3,8 +3,8 @@
 
 Dense 3x3 convolutions become Winograd's F(4x4, 3x3) (Lavin and Gray 2016) in plain operators: tiles of 6x6 by
 one strided convolution, 36 matrix products instead of 144 multiplications for 16 pixels, tiles of 4x4 put
-side by side. Rounding is a hundred times that of the plain form, 1e-5 of the largest value. Transformed kernels
-take four times the memory; the graph keeps the plain ones, and the runtime transforms them once, at opening.
+side by side. Rounding is thirty times that of the plain form, 1e-5 of the largest value. Transformed kernels
+take four times the memory; the graph keeps the plain ones, the runtime transforms them once, at opening.
 """
 
 from pathlib import Path
