@@ -40,6 +40,9 @@ LARGEST_ZOOM = 1.2
 # What a face can show, in raw units of the parameters; scores are 0 to 1. A portrait that lies beyond may
 # stay there.
 LIMITS = {"yaw": 35.0, "pitch": 24.0, "gaze_x": 30.0, "gaze_y": 20.0}
+EXPRESSION = np.array([name not in ("yaw", "pitch") for name in NAMES])
+GAZE = np.array([name.startswith("gaze") for name in NAMES])
+LARGEST_EXPRESSION, LARGEST_GAZE = 6.5, 3.0  # scaled; looked at on real portraits: beyond, hair and skin go
 LOW = np.array([-LIMITS[name] if name in LIMITS else 0.0 for name in NAMES], np.float32)
 HIGH = np.array([LIMITS.get(name, 1.0) for name in NAMES], np.float32)
 
@@ -118,7 +121,7 @@ class DirectionsPuppet:
         if motion.neutral is None:
             change = change - self._source
         target = np.clip(self._source + change, self._low, self._high)
-        return scaled(target - self._source)
+        return held_together(scaled(target - self._source))
 
     def _draw(self) -> Image:
         began_s = time.perf_counter()
@@ -130,6 +133,19 @@ class DirectionsPuppet:
         self._engine.close()
         if self._matte is not None:
             self._matte.close()
+
+
+def held_together(delta: Floats) -> Floats:
+    """(d,) scaled, its expression no further from rest than what the directions were learned for.
+
+    Each number may be within its range and all of them together far outside of what the generator draws as a
+    face: a grin with bared teeth and a look aside. The whole expression is then made less, in proportion.
+    """
+    kept = np.where(GAZE, np.clip(delta, -LARGEST_GAZE, LARGEST_GAZE), delta)
+    length = float(np.linalg.norm(kept[EXPRESSION]))
+    if length > LARGEST_EXPRESSION:
+        kept[EXPRESSION] *= LARGEST_EXPRESSION / length
+    return np.asarray(kept, np.float32)
 
 
 def head_move(motion: Motion, rest: Rest) -> HeadMove:

@@ -24,7 +24,15 @@ from face.errors import BadPortrait, EngineUnavailable, ModelUnavailable, WrongU
 from face.motion import BLENDSHAPE_INDEX, Motion
 from face.motion_vector import motion_of, resting_vector
 from realtime import workshop
-from realtime.directions_puppet import DirectionsPuppet, Learned, head_move, open_directions
+from realtime.directions_puppet import (
+    LARGEST_EXPRESSION,
+    LARGEST_GAZE,
+    DirectionsPuppet,
+    Learned,
+    head_move,
+    held_together,
+    open_directions,
+)
 from realtime.identity import INDEX as IDENTITY_INDEX
 from realtime.identity import Identity, read_identity
 from realtime.paste_back import STILL, HeadMove, PasteBack
@@ -118,6 +126,20 @@ def test_what_no_face_can_show_is_not_asked_for(identity: Identity) -> None:
     assert abs(delta[INDEX["yaw"]]) <= SCALED_LIMIT
     (shut,) = deltas_of(smiling, driver(eyeBlinkLeft=1, eyeBlinkRight=1))
     assert np.abs(shut).max() <= SCALED_LIMIT
+
+
+def test_an_expression_is_made_less_as_a_whole_and_poses_are_left() -> None:
+    grin = np.full(len(NAMES), 4.0, np.float32)
+    grin[INDEX["yaw"]], grin[INDEX["gaze_x"]] = 5.0, -6.0
+    held = held_together(grin)
+    assert held[INDEX["yaw"]] == 5.0 and held[INDEX["pitch"]] == 4.0
+    expression = np.delete(held, [INDEX["yaw"], INDEX["pitch"]])
+    assert np.isclose(np.linalg.norm(expression), LARGEST_EXPRESSION, rtol=1e-4)
+    assert np.isclose(held[INDEX["smile"]], held[INDEX["jaw_open"]]), "in proportion"
+    assert abs(held[INDEX["gaze_x"]]) <= LARGEST_GAZE
+    smile = np.zeros(len(NAMES), np.float32)
+    smile[INDEX["smile"]] = 5.0
+    assert np.array_equal(held_together(smile), smile), "one alone is passed on"
 
 
 def test_the_head_is_laid_where_it_was(portrait: Portrait) -> None:
