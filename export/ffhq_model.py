@@ -16,8 +16,10 @@ from engines.model_folder import sha256_of
 from engines.networks.directions import Directions
 from engines.networks.encoder import Encoder
 from engines.networks.feature_encoder import FeatureEncoder
+from engines.networks.half import half_live
+from engines.networks.live_store import save_live
 from engines.networks.mobile_stylegan import MobileHead, MobileSynthesis, cut_short
-from engines.networks.store import load_network
+from engines.networks.store import load_network, save_network
 from engines.networks.stylegan2 import Mapping
 from export.checkpoints.ffhq_mobile import (
     LICENCE,
@@ -86,7 +88,7 @@ def load_parts(size: int) -> Parts:
 
 
 def make_model(out: Path, *, size: int, on_step: Step | None = None) -> Path:
-    """Write the model folder: live.onnx and mapping.onnx, held against torch. Nothing is left on failure."""
+    """Write the model folder: graphs, held against torch, and weights for torch. A failure leaves nothing."""
 
     def step(done: int) -> None:
         if on_step is not None:
@@ -100,11 +102,15 @@ def make_model(out: Path, *, size: int, on_step: Step | None = None) -> Path:
     with new_folder(out) as folder:
         try:
             save_graph(live, folder / "live.onnx", notes=notes)
+            save_graph(half_live(live), folder / "live-fp16.onnx", notes=notes)
+            save_live(live, folder / "live.safetensors", notes=notes)
             step(2)
             save_graph(parts.mapping, folder / "mapping.onnx", notes=notes)
+            save_network(parts.mapping, folder / "mapping.safetensors", notes=notes)
             step(3)
             checked: dict[str, PictureVerification | Verification] = {}
             checked["live"] = verify_live(live, folder / "live.onnx")
+            checked["live-fp16"] = verify_live(live, folder / "live-fp16.onnx", precision="fp16")
             step(4)
             checked["mapping"] = verify_graph(parts.mapping, folder / "mapping.onnx")
             described = {
@@ -113,7 +119,7 @@ def make_model(out: Path, *, size: int, on_step: Step | None = None) -> Path:
                     "outputs": [asdict(spec) for spec in network.outputs],
                     "verified": asdict(checked[role]),
                 }
-                for role, network in (("live", live), ("mapping", parts.mapping))
+                for role, network in (("live", live), ("live-fp16", live), ("mapping", parts.mapping))
             }
             index = {
                 "name": f"{NAME}-{size}",
