@@ -16,6 +16,7 @@ from engines.networks.store import Network
 from face.errors import BadCheckpoint
 
 TOLERANCE = 2e-5  # of the output's range: float32 sums in another order, measured up to 2e-6 at 1024 pixels
+ROUNDINGS = 8  # times what the network itself makes of inputs that differ by one rounding; measured: up to 1
 BATCHES = (1, 2)  # sizes of the free dimension that are tried
 SEED = 20260
 PICTURES = 4  # motions that a live graph is tried with
@@ -58,12 +59,29 @@ def verify_graph(network: Network, path: Path) -> Verification:
                 largest = max(largest, float(np.abs(reference).max()))
                 worst = max(worst, float(np.abs(result - reference).max()))
         runtime = engine.provenance.runtime
-    if not worst <= TOLERANCE * max(largest, 1.0):
+    tolerance = TOLERANCE * max(largest, 1.0)
+    if not worst <= tolerance and not worst <= ROUNDINGS * _own_rounding(network):
         raise BadCheckpoint(
             f"{path.name} differs from torch by {worst:.2g} on values up to {largest:.2g}, "
-            f"expected {TOLERANCE * max(largest, 1.0):.2g} at most; report this as a bug"
+            f"expected {tolerance:.2g} at most; report this as a bug"
         )
     return Verification(worst, largest, BATCHES, runtime)
+
+
+def _own_rounding(network: Network) -> float:
+    """How far its own answers to inputs one rounding apart are apart: StyleGAN3 may divide by little."""
+    worst = 0.0
+    for batch in BATCHES:
+        arrays = random_inputs(network.inputs, batch)
+        inputs = [torch.tensor(arrays[spec.name]) for spec in network.inputs]
+        source = torch.Generator().manual_seed(SEED)
+        signs = [torch.randint(0, 2, tuple(value.shape), generator=source) * 2 - 1 for value in inputs]
+        nudged = [v * (1 + sign * 2.0**-23) for v, sign in zip(inputs, signs, strict=True)]
+        with torch.inference_mode():
+            answers, others = network(*inputs), network(*nudged)
+        pairs = zip(answers, others, strict=True) if isinstance(answers, tuple) else ((answers, others),)
+        worst = max(worst, *(float((other - answer).abs().max()) for answer, other in pairs))
+    return worst
 
 
 def random_inputs(specs: tuple[TensorSpec, ...], batch: int) -> dict[str, Array]:

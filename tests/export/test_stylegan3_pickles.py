@@ -25,6 +25,8 @@ from engines import open_engine  # noqa: E402
 from engines.model_folder import read_model  # noqa: E402
 from export import export_checkpoint  # noqa: E402
 from export.checkpoints.identify import import_checkpoint  # noqa: E402
+from export.onnx_export import save_graph  # noqa: E402
+from export.verify import TOLERANCE, verify_graph  # noqa: E402
 from face.errors import BadCheckpoint  # noqa: E402
 
 IMAGE_TOLERANCE = 1e-4  # absolute, on images of range about 10: float32 against float64
@@ -237,6 +239,24 @@ def test_magnitude_of_nothing_is_refused_before_anyone_gets_a_graph(tmp_path: Pa
     with pytest.raises(BadCheckpoint, match="no finite image"):
         export_checkpoint(tmp_path / "g.pkl", tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_network_that_magnifies_rounding_is_kept_and_a_wrong_graph_of_it_is_not(tmp_path: Path) -> None:
+    state = stylegan3_state("R")
+    rng = np.random.default_rng(
+        0
+    )  # turns by less than a hundredth of itself for an input of the verification
+    state["synthesis.input.affine.weight"] = rng.standard_normal((4, W_DIM)).astype(np.float32)
+    state["synthesis.input.affine.bias"] = np.array([1, 0, 0, 0], np.float32)
+    write_stylegan3(tmp_path / "g.pkl", "R", state)
+    network = import_checkpoint(tmp_path / "g.pkl").networks["generator"].eval()
+    save_graph(network, tmp_path / "g.onnx")
+    found = verify_graph(network, tmp_path / "g.onnx")
+    assert found.max_difference > TOLERANCE * found.max_value  # or it would not be such a network
+    with torch.no_grad():
+        network.layers[0].bias.add_(0.05)
+    with pytest.raises(BadCheckpoint, match="differs from torch"):
+        verify_graph(network, tmp_path / "g.onnx")
 
 
 def test_unknown_option_is_named(tmp_path: Path) -> None:
