@@ -27,7 +27,7 @@ from engines.networks.face_embedding import FaceEmbedding
 from engines.networks.store import save_network
 from engines.networks.tracker_stand_in import TrackerStandIn
 from face.direction_parameters import INDEX, NAMES, RANGES, scaled
-from training.closed_form import Whitening, closed_form, natural_span, whitening
+from training.closed_form import Whitening, natural_span, starting_point, whitening
 from training.direction_losses import (
     Weights,
     motion_loss,
@@ -59,10 +59,6 @@ TARGETS: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 CHECKPOINT_EVERY = 20  # steps
 MEAN_DECAY = 0.97  # a step, of the running mean of the matrix
-# By how much more the closed form must be asked for what is wanted, measured on six faces.
-GAINS = np.ones(len(NAMES), np.float32)
-for _name, _gain in {"yaw": 1.5, "pitch": 1.35, "jaw_open": 1.8, "smile": 1.4, "gaze_x": 2.0}.items():
-    GAINS[INDEX[_name]] = _gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +117,6 @@ class Whitened(torch.nn.Module):
         plain = (self.mean @ self.widen).reshape(parameters, -1)
         network.linear.weight.data = plain.T.contiguous()
         return network
-
-
-def starting_point(samples: Samples, basis: Whitening) -> Floats:
-    """(15, ROWS, 512) the closed form at its gains; both lids start as one: nobody winks in the samples."""
-    start = closed_form(samples, basis, held=True, windows=True) * GAINS[:, None, None]
-    lids = [INDEX["blink_left"], INDEX["blink_right"]]
-    start[lids] = start[lids].mean(0)
-    return np.asarray(start, np.float32)
 
 
 def prepare_sources(samples: Samples, generator: Generator, judges: Judges, batch: int) -> Sources:

@@ -16,7 +16,15 @@ import training.directions as trainer  # noqa: E402
 from engines.networks.directions import Directions  # noqa: E402
 from engines.networks.store import load_network  # noqa: E402
 from face.direction_parameters import INDEX, NAMES, RANGES, scaled  # noqa: E402
-from training.closed_form import closed_form, explained, plain_directions, whitening  # noqa: E402
+from training.closed_form import (  # noqa: E402
+    Hold,
+    explained,
+    plain_directions,
+    read_samples,
+    shift_for,
+    starting_point,
+    whitening,
+)
 from training.direction_losses import surroundings_mask, target_shape  # noqa: E402
 
 PLAN = trainer.Plan(steps=6, batch=2, rate=1e-2, sources=8)
@@ -47,22 +55,33 @@ def moved(directions: Directions, name: str) -> tuple[np.ndarray, float]:
 def test_the_closed_form_moves_what_it_is_asked_to_and_holding_keeps_identity(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("training.closed_form.RIDGE", 0.5)  # 200 faces, nearly without noise
+    monkeypatch.setattr("training.closed_form.PLAIN_RIDGE", 0.5)  # 200 faces, nearly without noise
     faces = tiny.samples()
     basis = whitening(faces.w)
-    assert explained(faces.w - basis.mean, faces.parameters[:, [YAW]])[0] > 0.5
+    assert explained(faces.w - basis.mean, faces.parameters[:, [YAW]], ridge=0.5)[0] > 0.5
     plain, far = moved(plain_directions(faces, rows=8), "smile")
-    held = trainer.Whitened(closed_form(faces, basis, held=True, windows=True), basis).directions()
-    kept, near = moved(held, "smile")
+    shift = np.zeros((len(NAMES), 8, tiny.W_DIM), np.float32)
+    hold = Hold(identity=1e4, surroundings=0.0, others=1e3, first=2, last=4)
+    shift[SMILE] = shift_for(("smile",), read_samples(faces, basis, 0.5), hold)
+    assert np.abs(shift[SMILE][[0, 1, 5, 6, 7]]).max() == 0  # rows that are not asked for stay
+    kept, near = moved(trainer.Whitened(shift, basis).directions(), "smile")
     assert plain[SMILE] == pytest.approx(1.0, abs=0.35)
     assert kept[SMILE] == pytest.approx(1.0, abs=0.35)
     assert abs(kept[YAW]) < 3.0
     assert near < far / 2
 
 
+def test_both_lids_asked_for_together_make_one_whole_motion() -> None:
+    faces = tiny.samples()
+    start = starting_point(faces, whitening(faces.w))
+    left, right = start[INDEX["blink_left"]], start[INDEX["blink_right"]]
+    assert np.array_equal(left, right)
+    assert start.shape == (len(NAMES), 8, tiny.W_DIM)
+
+
 def test_training_finds_directions_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = np.zeros((len(NAMES), 8, tiny.W_DIM), np.float32)
-    monkeypatch.setattr(trainer, "closed_form", lambda *_, **__: nothing)
+    monkeypatch.setattr(trainer, "starting_point", lambda *_: nothing)
     monkeypatch.setattr(trainer, "GROUPS", ((("yaw",), 1.0), (("smile",), 1.0)))
     plan = replace(PLAN, steps=60, batch=8, rate=2e-2)
     run(tmp_path, plan)

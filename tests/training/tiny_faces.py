@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from engines.networks.tracker_stand_in import Tracks
 from face.direction_parameters import INDEX, TABLE
 from face.face_model import face_model
+from training.judges import to_pictures
 from training.samples import Samples
 
 SIZE = 256
@@ -71,7 +72,7 @@ def samples(count: int = 200, *, seed: int = 0) -> Samples:
     tracks = Tracker()(images)
     return Samples(
         w=w.numpy(),
-        pictures=np.zeros((count, 1, 1, 3), np.uint8),
+        pictures=to_pictures(nn.functional.avg_pool2d(images, 4)),
         landmarks=tracks.landmarks.numpy().copy(),
         rotation=tracks.rotation.numpy(),
         scores=tracks.scores.numpy(),
