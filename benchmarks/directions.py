@@ -28,7 +28,7 @@ STAGES = ("tracker", "generator", "matte", "paste", "puppet")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("portrait", nargs="?", default="seed:7")
+    parser.add_argument("portrait", nargs="?", default="seed:21")
     parser.add_argument("--frame", choices=["photo", "crop", "raw"], default="photo")
     parser.add_argument("--model", type=Path)
     parser.add_argument("--engine", default="auto")

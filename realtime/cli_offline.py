@@ -22,7 +22,7 @@ MOTION = ".npz"
 def demo(
     out: opt.DemoOut = Path("demo.mp4"), seconds: opt.DemoSeconds = 10.0,
     method: opt.MethodName = "mesh", engine: opt.Engine = "auto", model: opt.Model = None,
-    seed: opt.Seed = 7, psi: opt.Psi = 0.7, frame: opt.FrameShown = "photo",
+    seed: opt.Seed = 21, psi: opt.Psi = 0.7, frame: opt.FrameShown = "photo",
     config: opt.Config = None, json_line: opt.JsonLine = False, log_level: opt.Logging = "warning",
 ) -> int:  # fmt: skip
     """Show the main job with what comes along: no camera, no screen, no photo needed.
