@@ -15,6 +15,7 @@ from face.errors import EngineUnavailable, ModelUnavailable, WrongUse
 
 logger = logging.getLogger(__name__)
 HALF = "-fp16"  # a graph's name in half precision: these builders take a graph's types as they are
+WINOGRAD = "-cpu"  # its name with fewer multiplications, where export found that to pay
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,13 @@ BACKENDS: dict[str, Backend] = {
             gpu=True,
         ),
         Backend("openvino", ".onnx", "engines.openvino_engine", "openvino (pip install openvino)"),
-        Backend("onnx", ".onnx", "engines.onnx_engine", "onnxruntime (pip install onnxruntime)"),
+        Backend(
+            "onnx",
+            ".onnx",
+            "engines.onnx_engine",
+            "onnxruntime (pip install onnxruntime)",
+            variant=WINOGRAD,
+        ),
         Backend("torch", ".safetensors", "engines.torch_engine", "torch (pip install 'facepuppet[export]')"),
         Backend(
             "torch-compiled",
@@ -81,7 +88,8 @@ BACKENDS: dict[str, Backend] = {
 
 
 def open_engine(path: Path, *, backend: str = "auto", threads: int = 1) -> Engine:
-    """Open the network at `path`, suffix given or left out; left out, TensorRT prefers the `-fp16` one.
+    """Open the network at `path`, suffix given or left out; left out, TensorRT prefers the `-fp16` one,
+    ONNX Runtime the `-cpu` one.
 
     `auto` asks the backends in the order of BACKENDS, those that open in seconds alone, and takes the first
     that has its file and can run here: a GPU before the CPU, OpenVINO (where it is installed) before ONNX

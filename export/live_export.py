@@ -2,6 +2,7 @@
 """A method's live graphs into a model folder, in each precision asked for, and engines. Knows the order.
 
 live.onnx        float32, for a CPU and as what the others are held against
+live-cpu.onnx    float32 with fewer multiplications, where that pays: what ONNX Runtime takes
 live-fp16.onnx   half precision, for a GPU
 live-int8.onnx   int8 convolutions, calibrated on latents of the mapping network
 live-fp16.sm89.engine, ...    built ahead of time, of the lower precisions where there are any
@@ -21,6 +22,7 @@ from engines.networks.half import half_live
 from engines.networks.live import Live, LiveConfig
 from engines.networks.store import Network
 from engines.networks.stylegan2 import Mapping
+from engines.registry import WINOGRAD
 from export import LiveRequest
 from export.live_graph import live_of
 from export.onnx_export import save_graph
@@ -28,11 +30,13 @@ from export.precision import PRECISIONS
 from export.quantise import Quantised, quantise_graph
 from export.tensorrt_rtx import BuiltEngine, build_engines, load_builder, parsed
 from export.verify import PictureVerification, random_motions, verify_live
-from face.errors import WrongUse
+from export.winograd import winograd_graph
+from face.errors import BadCheckpoint, WrongUse
 
 logger = logging.getLogger(__name__)
 
 ROLE = "live"
+CPU_ROLE = f"{ROLE}{WINOGRAD}"
 PSI = {"stelabou-directions": 0.7}  # of methods whose authors truncate; by the mover's origin
 CALIBRATION, CALIBRATION_SEED = 16, 4  # pictures; other motions than the verification's
 SAMPLE_PSI = 0.7  # of the latents that graphs are calibrated and tried with
@@ -102,6 +106,8 @@ def write_live(
         progress(f"{role}.onnx", 1.0)
         logger.info("%s.onnx is at %.1f dB of torch", role, verified[role].psnr_db)
     lower = [folder / f"{role}.onnx" for role in verified if role != ROLE]
+    found = _cpu_form(live, base, samples)
+    verified |= {CPU_ROLE: found} if found else {}
     engines: tuple[BuiltEngine, ...] = ()
     if request.capabilities:
         cache = None if request.engine_cache is None else EngineCache(request.engine_cache)
@@ -109,6 +115,20 @@ def write_live(
             lower or [base], folder, capabilities=request.capabilities, cache=cache, progress=progress
         )
     return LiveGraphs(live, verified, quantised, engines)
+
+
+def _cpu_form(live: Live, base: Path, samples: list[dict[str, Array]]) -> PictureVerification | None:
+    """Write live-cpu.onnx and hold it against torch; no file where it does not pay or fit."""
+    path = base.with_name(f"{CPU_ROLE}.onnx")
+    if not winograd_graph(base, path):
+        path.unlink()
+        return None
+    try:
+        return verify_live(live, path, samples=samples)
+    except BadCheckpoint as error:
+        logger.warning("left out: %s", error)
+        path.unlink()
+        return None
 
 
 def likely_motions(live: Live, mapping: Network | None, *, seed: int, count: int) -> list[dict[str, Array]]:

@@ -250,7 +250,8 @@ def test_unknown_engine_is_wrong_use_and_names_the_known(tmp_path: Path) -> None
 def test_builders_for_gpus_take_the_half_precision_graph_unless_one_is_named(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert {name for name, b in BACKENDS.items() if b.variant} == {"tensorrt-rtx", "tensorrt"}
+    variants = {name: b.variant for name, b in BACKENDS.items() if b.variant}
+    assert variants == {"tensorrt-rtx": "-fp16", "tensorrt": "-fp16", "onnx": "-cpu"}
     stand_in = replace(BACKENDS["onnx"], variant=BACKENDS["tensorrt-rtx"].variant)
     monkeypatch.setitem(BACKENDS, "onnx", stand_in)
     for name in ("live", "live-fp16", "alone"):

@@ -3,6 +3,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from checkpoint_files import W_DIM, as_tensors, rosinality_state  # noqa: E402
 
 from engines import open_engine  # noqa: E402
 from engines.model_folder import read_model, verify_model  # noqa: E402
-from export import LiveRequest, export_checkpoint, quantise  # noqa: E402
+from engines.networks.live import Live  # noqa: E402
+from export import LiveRequest, export_checkpoint, live_export, quantise, winograd  # noqa: E402
 from export.tensorrt_rtx import MODULE  # noqa: E402
-from face.errors import WrongUse  # noqa: E402
+from export.verify import PictureVerification, verify_live  # noqa: E402
+from face.errors import BadCheckpoint, WrongUse  # noqa: E402
 from realtime.cli import main  # noqa: E402
 
 ROWS, PARAMETERS, PIXELS = 4, 15, 64
@@ -47,6 +50,7 @@ def model(checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFacto
     request = LiveRequest(precisions=("fp16", "int8"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantise, "LEAST_CHANNELS", 4)  # the test's generator is narrow
+        patch.setattr(winograd, "LEAST_CHANNELS", 4)
         export_checkpoint(checkpoints[0], out, others=checkpoints[1:], live=request)
     return out
 
@@ -55,17 +59,18 @@ def test_folder_holds_live_graphs_beside_their_parts(model: Path) -> None:
     found = read_model(model)
     verify_model(found)
     assert set(found.graphs) == {
-        "generator", "mapping", "directions", "live", "live-fp16", "live-int8",
+        "generator", "mapping", "directions", "live", "live-cpu", "live-fp16", "live-int8",
     }  # fmt: skip
     assert found.origin == "stelabou-directions + rosinality"
     assert [source["file"] for source in found.index["source"]] == ["A_matrix.pt", "generator.pt"]
-    for role in ("live", "live-fp16", "live-int8"):
+    for role in ("live", "live-cpu", "live-fp16", "live-int8"):
         entry = found.index["graphs"][role]
         assert [spec["name"] for spec in entry["inputs"]] == ["identity", "delta"]
         assert entry["outputs"] == [{"name": "image", "shape": [1, PIXELS, PIXELS, 3], "dtype": "uint8"}]
         assert entry["config"] == {"psi": 0.7, "limit": None}  # its authors truncate, after the shift
         assert entry["verified"]["pictures"] == 4
     assert found.index["graphs"]["live"]["verified"]["max_levels"] <= 1
+    assert found.index["graphs"]["live-cpu"]["verified"]["max_levels"] <= 1
     assert found.index["graphs"]["live-fp16"]["verified"]["psnr_db"] >= 45
     assert found.index["graphs"]["live-int8"]["verified"]["psnr_db"] >= 30
     assert found.index["graphs"]["live-int8"]["int8"]["convolutions"] > 0
@@ -85,9 +90,32 @@ def test_live_graph_does_what_the_parts_do(model: Path, checkpoints: tuple[Path,
     with open_engine(model / "generator", backend="onnx") as engine:
         image = engine.run(w=w)["image"]
     expected = np.clip(image * 127.5 + 128, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
-    with open_engine(model / "live", backend="onnx") as engine:
-        found = engine.run(identity=identity, delta=delta)["image"]
-    assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
+    for asked, taken in (("live", "live-cpu.onnx"), ("live.onnx", "live.onnx")):
+        with open_engine(model / asked, backend="onnx") as engine:
+            assert engine.provenance.artefact == model / taken
+            found = engine.run(identity=identity, delta=delta)["image"]
+        assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
+
+
+def test_form_for_the_cpu_that_rounds_too_much_is_left_out(
+    checkpoints: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strict(live: Live, path: Path, **options: Any) -> PictureVerification:
+        if path.name == "live-cpu.onnx":
+            raise BadCheckpoint("differs")
+        return verify_live(live, path, **options)
+
+    monkeypatch.setattr(winograd, "LEAST_CHANNELS", 4)
+    monkeypatch.setattr(live_export, "verify_live", strict)
+    export_checkpoint(
+        checkpoints[0], tmp_path / "vox", onnx=False, others=checkpoints[1:], live=LiveRequest()
+    )
+    found = read_model(tmp_path / "vox")
+    verify_model(found)
+    assert "live" in found.graphs and "live-cpu" not in found.graphs
+    assert not (tmp_path / "vox" / "live-cpu.onnx").exists()
+    with open_engine(tmp_path / "vox" / "live", backend="onnx") as engine:
+        assert engine.provenance.artefact.name == "live.onnx"
 
 
 def test_live_network_is_kept_as_weights_for_torch(
@@ -104,6 +132,7 @@ def test_live_network_is_kept_as_weights_for_torch(
             images[backend] = engine.run(**given)["image"].astype(int)
     assert np.abs(images["torch"] - images["onnx"]).max() <= 1
     assert not (model / "live.safetensors").exists()  # nobody had asked
+    assert not (out / "live-cpu.onnx").exists()  # the test's generator is narrow: nothing to gain
 
 
 def test_command_builds_engines_and_tells_of_them(
