@@ -51,6 +51,16 @@ HOLDS: dict[tuple[str, ...], Hold] = {
     ("jaw_open",): Hold(22, 55_000, 7.6, 10, 2, 5, 1.05),
     ("smile",): Hold(3100, 21_400, 1800, 10, 2, 4, 1.2),
     LIDS: Hold(194, 225, 74, 10, 4, 7, 1.09),  # as one: nobody winks in the samples
+    ("lower_lip",): Hold(gain=0.85),
+    ("upper_lip",): Hold(gain=1.4),
+    ("brow_up",): Hold(gain=0.9),
+    ("gaze_x",): Hold(20, 4100, 2.9, 100, 4, 7, 1.9),
+    # What the generator hardly shows costs more identity than it is worth: asked for in part.
+    ("gaze_y",): Hold(32, 142, 36, 30, 4, 6, 2.0),
+    ("squint",): Hold(456, 8700, 97, 100, 4, 7, 1.0),
+    ("brow_down",): Hold(32_000, 17, 4.7, 10, 3, 5, 1.5),
+    ("press",): Hold(4700, 68_000, 550, 100, 4, 7, 1.0),
+    ("pucker",): Hold(460, 21_000, 0.32, 30, 0, 4, 0.35),
 }
 
 

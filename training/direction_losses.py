@@ -42,7 +42,7 @@ class Weights:
     shape: float = 8.0
     eyes: float = 8.0
     mouth: float = 8.0
-    identity: float = 8.0
+    identity: float = 12.0
     surroundings: float = 1.5
 
 
@@ -50,6 +50,8 @@ class Weights:
 IMPORTANCE = np.ones(len(NAMES), np.float32)
 for _name in ("yaw", "pitch", "jaw_open", "smile", "blink_left", "blink_right"):
     IMPORTANCE[INDEX[_name]] = 2.0
+for _name in ("pucker", "press", "squint", "brow_down", "gaze_y"):  # the generator hardly shows them
+    IMPORTANCE[INDEX[_name]] = 0.5
 
 
 def target_shape(landmarks: Floats, p: Floats, target: Floats, size: int) -> Floats:

@@ -12,6 +12,7 @@ from training.measured import Measured
 Floats = NDArray[np.float32]
 
 FULL_SMILE = 1.0
+LEAST = 3  # pictures that make a row
 UNSMILING = 0.5  # a face whose own smile is above it has no way to a full smile
 LIDS = [INDEX["blink_left"], INDEX["blink_right"]]
 # Attribute: columns of p whose mean is it, the correlation asked for, the unit.
@@ -63,6 +64,8 @@ def control(measured: dict[str, Measured]) -> list[str]:
     for label, (columns, asked, unit) in CONTROL.items():
         for name, rows in measured.items():
             found = (rows.label == label) & np.isfinite(rows.dlib)
+            if found.sum() < LEAST:
+                continue
             wanted = rows.wanted[found][:, columns].mean(1)
             seen = rows.seen[found][:, ANGLES:][:, columns].mean(1)
             correlation = np.corrcoef(wanted, seen)[0, 1]

@@ -48,8 +48,8 @@ class Generator:
         if w.ndim == 2:
             w = w[:, None].expand(-1, self.rows, -1)
         if shift is not None:
-            moved = shift.shape[1]
-            w = torch.cat([w[:, :moved] + shift, w[:, moved : self.rows]], 1)
+            moved = min(shift.shape[1], self.rows)  # rows that run only at larger sizes are left out
+            w = torch.cat([w[:, :moved] + shift[:, :moved], w[:, moved : self.rows]], 1)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
             images = self.synthesis(w[:, : self.rows]).float()
         if images.shape[-1] != SIZE:
