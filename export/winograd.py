@@ -14,6 +14,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from export.passes import with_fewer_passes
+
 TILE, PIXELS = 6, 4
 LEAST_CHANNELS, LEAST_PX = 96, 16  # below, moving tiles costs what the multiplications save: measured
 
@@ -45,10 +47,11 @@ _OUTPUT = np.array(
 
 
 def winograd_graph(graph: Path, out: Path) -> int:
-    """Write the graph with its larger 3x3 convolutions rewritten; how many there were."""
+    """Write the graph with fewer passes and its larger 3x3 convolutions rewritten; how many there were."""
     model = onnx.load(graph)
     inferred = onnx.shape_inference.infer_shapes(model).graph
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in inferred.value_info}
+    with_fewer_passes(model, shapes)
     weights = {constant.name: constant for constant in model.graph.initializer}
     nodes: list[onnx.NodeProto] = []
     constants: dict[str, NDArray[np.generic]] = {}

@@ -31,6 +31,39 @@ def test_live_picture_is_the_same(tmp_path: Path) -> None:
     assert found.inside > 0.9
 
 
+@pytest.mark.parametrize("clamp", [None, 0.8], ids=["no clamp", "a clamp that cuts"])
+def test_fewer_passes_give_the_same_picture(clamp: float | None, tmp_path: Path) -> None:
+    synthesis = small_synthesis(clamp=clamp, channels=(24, 24, 16, 8, 4))
+    live = directions_live(synthesis, small_directions())
+    save_graph(live, tmp_path / "live.onnx")
+    assert winograd_graph(tmp_path / "live.onnx", tmp_path / "fast.onnx") == 0  # all too narrow
+    passes = [whole_passes(tmp_path / f"{name}.onnx") for name in ("live", "fast")]
+    # Of nine layers a gain each, of five pictures a style; of resampled layers with more activations than
+    # weights a style and a scale; of the five others an offset.
+    assert passes[0] - passes[1] >= 9 + 5 + 5
+    assert verify_live(live, tmp_path / "fast.onnx").max_levels <= 1
+
+
+def test_weights_are_scaled_only_where_they_are_fewer_than_activations(tmp_path: Path) -> None:
+    live = directions_live(small_synthesis(channels=(64, 64, 4, 4)), small_directions())
+    save_graph(live, tmp_path / "live.onnx")
+    winograd_graph(tmp_path / "live.onnx", tmp_path / "fast.onnx")
+    graph = onnx.load(tmp_path / "fast.onnx").graph
+    constants = {constant.name for constant in graph.initializer}
+    resampled = [node for node in graph.node if node.op_type == "ConvTranspose"]
+    dense = [node for node in resampled if {a.name: a.i for a in node.attribute}["group"] == 1]
+    assert [node.input[1] in constants for node in dense] == [True, True, False]
+    assert verify_live(live, tmp_path / "fast.onnx").max_levels <= 1
+
+
+def whole_passes(path: Path) -> int:
+    """How many additions and multiplications go over a layer's whole activation."""
+    graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.value_info}
+    sized = [shapes.get(n.output[0], []) for n in graph.node if n.op_type in ("Add", "Mul")]
+    return sum(len(shape) == 4 and shape[0] == 1 and shape[2] > 1 for shape in sized)
+
+
 @pytest.mark.parametrize(("inputs", "outputs", "size"), [(96, 96, 16), (128, 96, 20), (96, 160, 64)])
 def test_convolution_is_the_same(inputs: int, outputs: int, size: int, tmp_path: Path) -> None:
     torch.manual_seed(1)
