@@ -53,7 +53,8 @@ def aims_of(names: tuple[str, ...]) -> list[Aim]:
     """What is asked of each face."""
     asked = float(RANGES[INDEX[names[0]]]) * SHARE_ASKED
     signs = (1.0, -1.0) if names[0] in ("yaw", "pitch", "gaze_x", "gaze_y") else (1.0,)
-    return [Aim("asked", names, sign * asked, relative=True) for sign in signs]
+    relative = names[0] != "smile"  # half of all faces smile already: there, half a smile is asked for
+    return [Aim("asked", names, sign * asked, relative=relative) for sign in signs]
 
 
 def outcome(rows: Measured) -> Outcome:
