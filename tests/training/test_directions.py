@@ -13,10 +13,11 @@ torch = pytest.importorskip("torch", reason="torch is not installed: the player 
 import tiny_faces as tiny  # noqa: E402
 
 import training.directions as trainer  # noqa: E402
-from engines.networks.directions import Directions  # noqa: E402
+from engines.networks.directions import Directions, DirectionsConfig  # noqa: E402
 from engines.networks.store import load_network  # noqa: E402
 from face.direction_parameters import INDEX, NAMES, RANGES, scaled  # noqa: E402
 from training.closed_form import (  # noqa: E402
+    LIDS,
     Hold,
     explained,
     plain_directions,
@@ -26,6 +27,7 @@ from training.closed_form import (  # noqa: E402
     whitening,
 )
 from training.direction_losses import surroundings_mask, target_shape  # noqa: E402
+from training.set_gains import MOST, SHARES, stretched  # noqa: E402
 
 PLAN = trainer.Plan(steps=6, batch=2, rate=1e-2, sources=8)
 YAW, SMILE = INDEX["yaw"], INDEX["smile"]
@@ -135,3 +137,24 @@ def test_the_target_shape_turns_and_opens_the_source() -> None:
     assert nose[1] > nose[0] + 5
     mask = surroundings_mask([same], 256)
     assert mask[32, 32] == 0 and mask[2, 2] == 1
+
+
+def test_the_command_trains_with_its_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "load_samples", lambda _: tiny.samples(60))
+    monkeypatch.setattr(trainer, "open_generator", lambda **_: tiny.Generator())
+    monkeypatch.setattr(trainer, "open_stand_in", tiny.Tracker)
+    monkeypatch.setattr(trainer, "open_embedding", tiny.Embedding)
+    command = f"directions --samples none --out {tmp_path} --steps 2 --sources 8"
+    monkeypatch.setattr("sys.argv", command.split())
+    trainer.main()
+    assert isinstance(load_network(tmp_path / "directions.safetensors"), Directions)
+
+
+def test_a_motion_that_falls_short_is_stretched_alone() -> None:
+    network = Directions(DirectionsConfig(len(NAMES), 2, 4, bias=False))
+    before = network.linear.weight.detach().clone()
+    factors = stretched(network, {("yaw",): 0.5 * SHARES[("yaw",)] / MOST, LIDS: 0.95})
+    grown = network.linear.weight.detach() / before
+    assert grown[:, YAW].allclose(torch.tensor(MOST))  # twice would be wanted: no further than the limit
+    assert factors["blink_left"] == factors["blink_right"] == 1.0
+    assert grown[:, SMILE].allclose(torch.tensor(1.0))

@@ -108,3 +108,14 @@ def test_portraits_for_evaluation_are_the_same_whatever_they_are_called_and_neve
     for name in names:
         cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
     assert len(trainer.read_pictures(tmp_path)) == len(names) - len(back)
+
+
+def test_the_command_fits_with_its_defaults(
+    recogniser: FaceEmbedding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faces = tiny.samples(20)
+    monkeypatch.setattr(trainer, "load_samples", lambda _: faces)
+    monkeypatch.setattr(trainer, "open_embedding", lambda: recogniser)
+    monkeypatch.setattr("sys.argv", f"encoder --samples none --out {tmp_path}".split())
+    trainer.main()
+    assert isinstance(load_network(tmp_path / "encoder.safetensors"), FeatureEncoder)
