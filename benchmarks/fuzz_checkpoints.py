@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Mutates checkpoints and counts what the importers do; anything but a load or one line is an escape.
 
-    python benchmarks/fuzz_checkpoints.py --inputs 20000 --seed 1
-    python benchmarks/fuzz_checkpoints.py --inputs 20000 --seed 1 --only stylegan3 tensorflow
+python benchmarks/fuzz_checkpoints.py --inputs 20000 --seed 1
+python benchmarks/fuzz_checkpoints.py --inputs 20000 --seed 1 --only stylegan3 tensorflow
 """
 
 import argparse
