@@ -20,6 +20,7 @@ from web_stage import wait_until
 
 from face.photo import read_photo
 from realtime.builtin import portrait_path
+from realtime.directions_puppet import Learned
 from realtime.frame import Image
 from realtime.live import BROWSER, Driver, Output, Page, open_live
 
@@ -124,6 +125,7 @@ def line(portraits: tuple[Path, Path]) -> Iterator[str]:
         portraits=[str(path) for path in portraits],
         method="mesh",
         portrait_size=512,
+        learned=Learned(),
         gains={},
         smoothing=1.0,
         absolute=False,
