@@ -96,7 +96,9 @@ class Teacher:
     def crop(self, w: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """Shared features, image and place of a crop; the teacher computes no more than it needs."""
         x = self.shared(w)
-        row, column = (int(place) for place in rng.integers(0, SHARED_PX - CROP + 1, 2))
+        # A quarter of the crops lie at each edge: what is drawn there is learned only from them.
+        last = SHARED_PX - CROP
+        row, column = (int(place) for place in np.clip(rng.integers(-last // 2, last * 3 // 2, 2), 0, last))
         top, left = max(0, row - MARGIN), max(0, column - MARGIN)
         bottom, right = (min(SHARED_PX, place + CROP + MARGIN) for place in (row, column))
         y = x[:, :, top:bottom, left:right]
@@ -183,6 +185,9 @@ class Student:
         image = torch.from_numpy(crops.t[chosen]).to(self.device).float()
         return functional.avg_pool2d(image, self.pooled)
 
+    def known(self, crops: Crops, chosen: NDArray[np.int64]) -> Tensor:
+        return known_part(crops.y[chosen], TARGET_PX // self.pooled).to(self.device)
+
 
 def new_student(teacher: Teacher, size: int, hidden: tuple[int, ...]) -> Student:
     """A head whose styles start at 1 and whose filters start near their middle tap."""
@@ -200,18 +205,27 @@ def new_student(teacher: Teacher, size: int, hidden: tuple[int, ...]) -> Student
     return Student(head, tuple(short.layers[SHARED_LAYERS:]), TARGET_PX // size, teacher.device)
 
 
-def distance(image: Tensor, target: Tensor) -> Tensor:
-    """Differences of pixels, of edges, and of a quarter the size, where colours are."""
-    error = image - target
-    across, along = error[..., 1:] - error[..., :-1], error[..., 1:, :] - error[..., :-1, :]
+def distance(image: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Differences of pixels, of edges, and of a quarter the size, where colours are; of what is `known`."""
+    error = (image - target) * known
+    across = (error[..., 1:] - error[..., :-1]) * known[..., 1:] * known[..., :-1]
+    along = (error[..., 1:, :] - error[..., :-1, :]) * known[..., 1:, :] * known[..., :-1, :]
     edges = across.abs().mean() + along.abs().mean()
-    return error.abs().mean() + edges + functional.avg_pool2d(error, 4).abs().mean()
+    return (error.abs().mean() + edges + functional.avg_pool2d(error, 4).abs().mean()) / known.mean()
 
 
-def inside(image: Tensor) -> Tensor:
-    """A crop less its border."""
-    border = BORDER[image.shape[-1] * SHARED_PX // CROP]
-    return image[..., border:-border, border:-border]
+def known_part(places: NDArray[np.int64], size: int) -> Tensor:
+    """(N, 1, S, S) 1 where a crop's picture of `size` is the whole one's own: all but its border, which knows
+    too little of what is around it, unless the picture itself ends there.
+    """
+    border, side = BORDER[size], CROP * size // SHARED_PX
+    last = SHARED_PX - CROP
+    known = torch.zeros(len(places), 1, side, side)
+    for index, (row, column) in enumerate(places):
+        top, left = (0 if place == 0 else border for place in (row, column))
+        bottom, right = (side if place == last else side - border for place in (row, column))
+        known[index, 0, top:bottom, left:right] = 1.0
+    return known
 
 
 def psnr(error: Tensor) -> Tensor:
@@ -226,8 +240,9 @@ def measure(student: Student, crops: Crops) -> float:
         chosen = np.arange(start, start + BATCH)
         with torch.no_grad():
             image, target = student.head(*student.features(crops, chosen)), student.target(crops, chosen)
-        difference = inside(image).clamp(-1, 1) - inside(target).clamp(-1, 1)
-        errors.append(difference.square().mean(dim=(1, 2, 3)))
+        known = student.known(crops, chosen)
+        difference = (image.clamp(-1, 1) - target.clamp(-1, 1)) * known
+        errors.append(difference.square().sum(dim=(1, 2, 3)) / known.sum(dim=(1, 2, 3)) / 3)
     return float(psnr(torch.cat(errors)).mean())
 
 
@@ -262,7 +277,7 @@ def train(
                 x, rows = student.features(crops, chosen)
             image = student.head(x.contiguous(memory_format=torch.channels_last), rows)
         adam.zero_grad()
-        distance(inside(image.float()), inside(student.target(crops, chosen))).backward()
+        distance(image.float(), student.target(crops, chosen), student.known(crops, chosen)).backward()
         adam.step()
         if (step + 1) % SAVED_EVERY == 0 or step + 1 == steps:
             whole = {"head": student.head.state_dict(), "adam": adam.state_dict(), "step": step + 1}

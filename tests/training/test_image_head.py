@@ -101,3 +101,24 @@ def test_training_learns_and_goes_on_where_it_stopped(
     assert rest == straight[1:]
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert straight[-1] > straight[0]
+
+
+def test_what_is_known_of_a_crop_reaches_to_the_pictures_own_edges(teacher: Teacher, crops: Crops) -> None:
+    student = image_head.new_student(teacher, 256, (8,))
+    short = cut_short(teacher.synthesis, student.head, size=256)
+    sides = {0: 0, 64 - CROP: 0}
+    for index in range(len(crops.y)):
+        chosen = np.array([index])
+        x, rows = student.features(crops, chosen)
+        found = student.head(x, rows)[0]
+        known = student.known(crops, chosen)[0, 0] > 0
+        row, column = crops.y[index] * 4
+        whole = short(whole_w(crops, index)[:, : short.config.rows])[0]
+        part = whole[:, row : row + 4 * CROP, column : column + 4 * CROP]
+        assert (part - found)[:, known].abs().max() < TOLERANCE * part.abs().max()
+        for place in crops.y[index]:
+            if int(place) in sides:
+                sides[int(place)] += 1
+    assert min(sides.values()) >= 2, "edges are among the crops"
+    middle = image_head.known_part(np.array([[5, 0]]), 256)[0, 0]
+    assert not middle[:6].any() and not middle[:, -6:].any() and middle[6:-6, 0].all()
