@@ -153,7 +153,7 @@ def test_the_command_trains_with_its_defaults(tmp_path: Path, monkeypatch: pytes
 def test_a_motion_that_falls_short_is_stretched_alone() -> None:
     network = Directions(DirectionsConfig(len(NAMES), 2, 4, bias=False))
     before = network.linear.weight.detach().clone()
-    factors = stretched(network, {("yaw",): 0.5 * SHARES[("yaw",)] / MOST, LIDS: 0.95})
+    factors = stretched(network, {("yaw",): 0.5 * SHARES[("yaw",)] / MOST, LIDS: SHARES[LIDS]})
     grown = network.linear.weight.detach() / before
     assert grown[:, YAW].allclose(torch.tensor(MOST))  # twice would be wanted: no further than the limit
     assert factors["blink_left"] == factors["blink_right"] == 1.0

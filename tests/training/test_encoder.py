@@ -20,7 +20,11 @@ from engines.networks.feature_encoder import (  # noqa: E402
     features_of,
 )
 from engines.networks.store import load_network, save_network  # noqa: E402
+from export.ffhq_model import load_parts  # noqa: E402
+from face.errors import ModelUnavailable  # noqa: E402
 from training.closed_form import whitening  # noqa: E402
+from training.generator import Generator  # noqa: E402
+from training.judges import open_embedding  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +123,21 @@ def test_the_command_fits_with_its_defaults(
     monkeypatch.setattr("sys.argv", f"encoder --samples none --out {tmp_path}".split())
     trainer.main()
     assert isinstance(load_network(tmp_path / "encoder.safetensors"), FeatureEncoder)
+
+
+def test_the_shipped_encoder_knows_faces_of_the_generator_it_was_made_for() -> None:
+    try:
+        parts, recogniser = load_parts(256), open_embedding()
+    except ModelUnavailable as missing:
+        pytest.skip(str(missing))
+    encoder = parts.encoder
+    assert isinstance(encoder, FeatureEncoder)
+    generator = Generator(parts.synthesis, parts.mapping, half=False)
+    w = generator.sample(6, seed=9_000_000, psi=(0.7, 0.7))  # neither samples nor evaluation use these
+    with torch.no_grad():
+        guessed = encoder.attach(recogniser)(generator(w))[:, 0]
+    mean = parts.w_mean
+    missed = ((guessed - w).square().sum(1) / (mean - w).square().sum(1)).numpy()
+    assert missed.max() < 0.8 and missed.mean() < 0.6, "nearer than the mean face, each of them"
+    others = torch.cdist(guessed, w).argmin(1)
+    assert others.tolist() == list(range(6)), "and nearest to its own"
