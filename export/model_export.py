@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Checkpoints to one model folder: import, graphs, verification, index. Knows the order, no part."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from export import LiveRequest
 from export.checkpoints.identify import import_checkpoint
 from export.checkpoints.imported import Imported
 from export.live_export import LiveGraphs, check_request, write_live
+from export.live_graph import MOVERS
 from export.model_folder import new_folder, write_index
 from export.onnx_export import save_graph
 from export.style_parts import style_parts
@@ -102,6 +104,7 @@ def export_model(
                 "graphs": described,
                 "engines": [asdict(engine) for engine in lively.engines] if lively else [],
                 "made_with": _versions(),
+                **(_playable(parts, sources, imported) if lively else {}),
             }
             write_index(folder, index)
         except OSError as error:
@@ -128,7 +131,24 @@ def _merged(paths: Sequence[Path], parts: Sequence[Imported]) -> Imported:
     origin = " + ".join(dict.fromkeys(part.origin for part in parts))
     licence = "; ".join(dict.fromkeys(part.licence for part in parts))
     notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
-    return Imported(origin, licence, networks, notes)
+    meant = [part.parameters for part in parts if part.parameters is not None]
+    return Imported(origin, licence, networks, notes, meant[0] if meant else None)
+
+
+def _playable(
+    parts: Sequence[Imported], sources: Sequence[dict[str, Any]], imported: Imported
+) -> dict[str, Any]:
+    """What a player asks of a folder with a live graph: a key of the weights in it, and what moves it."""
+    used = sorted(
+        str(source["sha256"])
+        for part, source in zip(parts, sources, strict=True)
+        if {"generator", *MOVERS} & set(part.networks)
+    )
+    found: dict[str, Any] = {"key": hashlib.sha256(" ".join(used).encode()).hexdigest()}
+    if imported.parameters is not None:
+        meant = asdict(imported.parameters)
+        found |= {"parameters": meant["names"], "ranges": meant["ranges"], "scales": meant["scales"]}
+    return found
 
 
 def _described(network: Network, verification: Verification | PictureVerification | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Knows neither how directions are learned nor how a portrait is enrolled.
 import hashlib
 import re
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,19 +17,21 @@ import numpy as np
 
 from engines import Engine, open_engine
 from face.alignment import crop_transform, ffhq_quad
+from face.deca_parameters import is_deca
 from face.direction_parameters import NAMES, parameters_of, scaled
 from face.errors import ModelUnavailable, WrongUse
 from face.face_model import face_model
 from face.motion import Floats, Motion
 from face.pose import euler_angles
 from realtime.crop_reader import PersonMatte, motion_in_crop
+from realtime.deca_numbers import WITHOUT_DECA, DecaNumbers, encoded, open_deca_numbers
 from realtime.frame import Image
 from realtime.identity import Identity, check_model, is_identity, read_identity
 from realtime.live_model import MAPPING, LiveModel, open_model
 from realtime.paste_back import MARGIN, HeadMove, PasteBack
 from realtime.portrait import open_portrait
 from realtime.reference import Rest
-from realtime.workshop import enrolled, ffhq_model
+from realtime.workshop import enrolled, ffhq_model, say
 
 METHOD = "directions"
 MAKER = "onnx"
@@ -66,6 +69,28 @@ class Timing:
     paste: float = 0.0
 
 
+class OwnNumbers:
+    """The numbers our own directions are moved by, see face/direction_parameters.py."""
+
+    def of_portrait(self, motion: Motion, crop: Image, landmarks: Floats) -> Floats:
+        """(d,) in raw units of a portrait's face in its crop."""
+        return parameters_of(motion)
+
+    def delta(self, motion: Motion, source: Floats) -> Floats:
+        """(d,) change against the portrait, as the graph takes it: eq. (3), Bounareli et al. 2024."""
+        change = parameters_of(motion)
+        if motion.neutral is None:
+            change = change - source
+        target = np.clip(source + change, np.minimum(LOW, source), np.maximum(HIGH, source))
+        return held_together(scaled(target - source))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+OWN = OwnNumbers()
+
+
 class DirectionsPuppet:
     """A portrait's code, shifted by the driver's parameters, drawn by its generator. Not thread-safe.
 
@@ -73,12 +98,19 @@ class DirectionsPuppet:
     the generator's size; "raw": what the generator draws and nothing else. Whoever opens closes.
     """
 
-    def __init__(self, identity: Identity, engine: Engine, *, frame: FrameKind, longest: int) -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        identity: Identity,
+        engine: Engine,
+        *,
+        frame: FrameKind,
+        longest: int,
+        numbers: OwnNumbers | DecaNumbers = OWN,
+    ) -> None:
+        self._engine, self._numbers = engine, numbers
         self.provenance = engine.provenance
         self._code = np.ascontiguousarray(identity.w_plus[None], np.float32)  # (1, rows, w_dim)
         self._source = identity.p_source
-        self._low, self._high = np.minimum(LOW, self._source), np.maximum(HIGH, self._source)
         self._delta = np.zeros((1, len(identity.p_source)), np.float32)
         self.timing = Timing()
         rotation = face_model().unpose(identity.landmarks)[1]
@@ -100,7 +132,7 @@ class DirectionsPuppet:
 
     def __call__(self, motion: Motion) -> Image:
         """(H, W, 3) uint8 RGB, a new array the caller owns."""
-        self._delta[0] = self._parameters(motion)
+        self._delta[0] = self._numbers.delta(motion, self._source)
         paste, matte = self._paste, self._matte
         if paste is None or matte is None:
             return self._draw()
@@ -115,14 +147,6 @@ class DirectionsPuppet:
         self.timing.paste = 1000 * (time.perf_counter() - cut_s)
         return result
 
-    def _parameters(self, motion: Motion) -> Floats:
-        """(d,) change against the portrait, as the graph takes it: eq. (3), Bounareli et al. 2024."""
-        change = parameters_of(motion)
-        if motion.neutral is None:
-            change = change - self._source
-        target = np.clip(self._source + change, self._low, self._high)
-        return held_together(scaled(target - self._source))
-
     def _draw(self) -> Image:
         began_s = time.perf_counter()
         image = self._engine.run(identity=self._code, delta=self._delta)["image"][0]
@@ -131,6 +155,7 @@ class DirectionsPuppet:
 
     def close(self) -> None:
         self._engine.close()
+        self._numbers.close()
         if self._matte is not None:
             self._matte.close()
 
@@ -163,23 +188,33 @@ def head_move(motion: Motion, rest: Rest) -> HeadMove:
 
 def open_directions(photo: Path | str | Image, *, longest: int, learned: Learned) -> DirectionsPuppet:
     """The puppet of an identity folder, of a photo, which is enrolled first, or of "seed:7", a face that was
-    never anyone's.
+    never anyone's. A model that is moved by DECA's numbers is shown as its generator draws it.
 
     Raises ModelUnavailable for what is missing, damaged or of another model, BadPortrait for a photo.
     """
     if learned.model is None:
         model = open_model(_shipped(photo), method=METHOD, names=NAMES)
     else:
-        model = open_model(learned.model, method=METHOD, names=NAMES)
-    identity = _identity(photo, model, learned)
-    check_model(identity, model.key, model.name, NAMES)
-    graph = model.graph if identity.live is None else identity.live.with_suffix("")
-    engine = open_engine(graph, backend=learned.engine, threads=learned.threads)
-    try:
-        return DirectionsPuppet(identity, engine, frame=learned.frame, longest=longest)
-    except BaseException:
-        engine.close()
-        raise
+        model = open_model(learned.model, method=METHOD, names=NAMES, also=is_deca)
+    with ExitStack() as opened:
+        numbers: OwnNumbers | DecaNumbers = OWN
+        frame = learned.frame
+        if is_deca(model.parameters):
+            numbers, frame = open_deca_numbers(model, engine=learned.engine, threads=learned.threads), "raw"
+            opened.callback(numbers.close)
+            say(f"{model.name}: shown as its generator draws it; {_what_follows(numbers)}")
+        identity = _identity(photo, model, numbers)
+        check_model(identity, model.key, model.name, model.parameters)
+        graph = model.graph if identity.live is None else identity.live.with_suffix("")
+        engine = open_engine(graph, backend=learned.engine, threads=learned.threads)
+        opened.callback(engine.close)
+        puppet = DirectionsPuppet(identity, engine, frame=frame, longest=longest, numbers=numbers)
+        opened.pop_all()
+        return puppet
+
+
+def _what_follows(numbers: DecaNumbers) -> str:
+    return "head, jaw and expression follow the driver" if numbers.expressive else WITHOUT_DECA
 
 
 def _shipped(photo: Path | str | Image) -> Path:
@@ -189,14 +224,17 @@ def _shipped(photo: Path | str | Image) -> Path:
     return ffhq_model()
 
 
-def _identity(photo: Path | str | Image, model: LiveModel, learned: Learned) -> Identity:
+def _identity(photo: Path | str | Image, model: LiveModel, numbers: OwnNumbers | DecaNumbers) -> Identity:
+    seed = None if isinstance(photo, np.ndarray) else SEED.fullmatch(str(photo))
+    if seed is not None:
+        psi = PSI if model.psi == 1 else 1.0  # a graph that truncates is given the whole code
+        return generated(int(seed[1]), float(seed[2] or psi), model, numbers)
+    if not isinstance(photo, np.ndarray) and is_identity(Path(photo)):
+        return read_identity(Path(photo))
+    if isinstance(numbers, DecaNumbers):
+        return encoded(photo, model, numbers)
     if isinstance(photo, np.ndarray):
         return _of_picture(photo, model)
-    seed = SEED.fullmatch(str(photo))
-    if seed is not None:
-        return generated(int(seed[1]), float(seed[2] or PSI), model)
-    if is_identity(Path(photo)):
-        return read_identity(Path(photo))
     open_portrait(photo, longest=64)  # an unusable photo is said now, not after a process was started
     return read_identity(enrolled(Path(photo), model))
 
@@ -211,7 +249,7 @@ def _of_picture(photo: Image, model: LiveModel) -> Identity:
         return read_identity(enrolled(path, model))
 
 
-def generated(seed: int, psi: float, model: LiveModel) -> Identity:
+def generated(seed: int, psi: float, model: LiveModel, numbers: OwnNumbers | DecaNumbers = OWN) -> Identity:
     """A face of the model's own; psi 0 is the mean face, 1 the full variety.
 
     Made once with the runtime that is always there, whatever draws the frames: the same face everywhere.
@@ -237,7 +275,7 @@ def generated(seed: int, psi: float, model: LiveModel) -> Identity:
         model=model.key,
         size=model.size,
         w_plus=np.asarray(w, np.float32),
-        p_source=parameters_of(motion),
+        p_source=numbers.of_portrait(motion, image, portrait.landmarks),
         portrait=image,
         alpha=portrait.alpha,
         landmarks=portrait.landmarks,

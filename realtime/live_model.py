@@ -2,6 +2,7 @@
 """The model folder a latent method plays: its live graph, checked, and its numbers' names."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from face.errors import ModelUnavailable
 
 LIVE = "live"  # role of the graph: identity (1, rows, w_dim), delta (1, d) -> image (1, H, W, 3) uint8
 MAPPING = "mapping"  # z (N, z_dim), psi () -> w (N, rows, w_dim)
+ENCODER = "encoder"  # image (N, 3, 256, 256) -> w (N, rows, w_dim)
+DECA = "tracker"  # image (N, 3, 224, 224) -> DECA's parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,14 @@ class LiveModel:
     size: int  # side of the picture
     rows: int
     parameters: tuple[str, ...]  # names of delta's numbers, in order
+    # Of each number, where the folder tells: lowest and highest raw value, and what a raw unit is in delta.
+    ranges: tuple[tuple[float, float], ...] = ()
+    scales: tuple[float, ...] = ()
+    psi: float = 1.0  # by which the graph itself truncates
+
+    def holds(self, role: str) -> bool:
+        """Whether the folder has this graph as well."""
+        return (self.folder / f"{role}.onnx").is_file()
 
     @property
     def graph(self) -> Path:
@@ -31,9 +42,15 @@ class LiveModel:
         return self.folder / LIVE
 
 
-def open_model(folder: Path, *, method: str, names: tuple[str, ...]) -> LiveModel:
-    """Read and verify a folder for a method whose motion has these numbers; ModelUnavailable says what is
-    wrong.
+def open_model(
+    folder: Path,
+    *,
+    method: str,
+    names: tuple[str, ...],
+    also: Callable[[tuple[str, ...]], bool] = lambda found: False,
+) -> LiveModel:
+    """Read and verify a folder for a method whose motion has these numbers, or others that `also` knows;
+    ModelUnavailable says what is wrong.
     """
     model = model_folder.read_model(folder)
     if LIVE not in model.graphs:
@@ -44,7 +61,7 @@ def open_model(folder: Path, *, method: str, names: tuple[str, ...]) -> LiveMode
         )
     model_folder.verify_model(model)
     live = _live(model)
-    if live.parameters != names:
+    if live.parameters != names and not also(live.parameters):
         raise ModelUnavailable(
             f"{folder} is moved by {_some(live.parameters)}, expected {_some(names)}: "
             "its directions were learned for another tracker; use a model made for this one"
@@ -67,8 +84,12 @@ def _live(model: model_folder.ModelFolder) -> LiveModel:
         _, rows, _ = inputs["identity"]
         count = inputs["delta"][1]
         parameters = tuple(str(name) for name in model.index.get("parameters", ()))
+        ranges = tuple((float(low), float(high)) for low, high in model.index.get("ranges", ()))
+        scales = tuple(float(scale) for scale in model.index.get("scales", ()))
         if len(output) != 4 or output[1] != output[2] or len(parameters) not in (0, count):
             raise ValueError(f"image {output}, {len(parameters)} names for {count} numbers")
+        if not len(ranges) == len(scales) or len(scales) not in (0, count):
+            raise ValueError(f"{len(ranges)} ranges and {len(scales)} scales for {count} numbers")
         return LiveModel(
             folder=model.path,
             name=str(model.index.get("name", model.origin)),
@@ -77,6 +98,9 @@ def _live(model: model_folder.ModelFolder) -> LiveModel:
             size=int(output[1]),
             rows=int(rows),
             parameters=parameters,
+            ranges=ranges,
+            scales=scales,
+            psi=float(graph.get("config", {}).get("psi", 1.0)),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise ModelUnavailable(

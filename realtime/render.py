@@ -4,16 +4,18 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 import cv2
 import numpy as np
 
+from face.alignment import aligned_crop
 from face.calibration import neutral_of
 from face.errors import BadMotion, BadVideo, SinkUnavailable, WrongUse
 from face.gain import gain_of, gained
-from face.motion import Motion
+from face.motion import Floats, Motion
 from realtime.badge import Badge
 from realtime.directions_puppet import SEED
 from realtime.frame import Frame, Image, Puppet
@@ -140,7 +142,7 @@ def render(
                 f"the motion has {len(tracked.motions)} frames, {driving} has more: it is of another clip; "
                 "leave --motion out"
             )
-        image = puppet(tracked.motions[frame.index])
+        image = puppet(_with_crop(tracked.motions[frame.index], frame.image, mirror))
         return mark(image) if badge else image
 
     def beside(item: Item) -> Image:
@@ -160,6 +162,18 @@ def render(
     ):
         stats = play(source, *steps, sink=sink, on_delivered=tell)
     return Rendered(out, stats.delivered, tracked.faceless, stats)
+
+
+def _with_crop(motion: Motion, image: Image, mirror: bool) -> Motion:
+    """With the driver's picture again, which tracking a whole clip does not keep."""
+    size = (image.shape[1], image.shape[0])
+    if motion.confidence < FACE_SEEN or motion.image_size != size:
+        return motion
+    return replace(motion, crop_source=partial(_crop, image, motion.landmarks, mirror))
+
+
+def _crop(image: Image, landmarks: Floats, mirror: bool) -> Image:
+    return aligned_crop(np.ascontiguousarray(image[:, ::-1]) if mirror else image, landmarks).image
 
 
 def side_by_side(images: list[Image]) -> Image:

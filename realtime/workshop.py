@@ -82,9 +82,9 @@ def ffhq_model(size: int = 256) -> Path:
             model_folder.verify_model(model_folder.read_model(folder))
             return folder
         except ModelUnavailable as error:
-            _say(f"{error}; it is made again now")
+            say(f"{error}; it is made again now")
     check_parts()
-    _say(f"first use of {FFHQ} at {size} px: its live graph is made once, in {folder}")
+    say(f"first use of {FFHQ} at {size} px: its live graph is made once, in {folder}")
     perform(["models", "make", FFHQ, "--size", str(size), "--out", str(folder)], f"making {FFHQ}")
     return folder
 
@@ -109,14 +109,14 @@ def enrolled(photo: Path, model: LiveModel) -> Path:
             read_identity(folder)
             return folder
         except ModelUnavailable as error:
-            _say(f"{error}; it is made again now")
+            say(f"{error}; it is made again now")
     if not model.name.startswith(FFHQ):
         raise ModelUnavailable(
             f"{photo.name} cannot be enrolled for {model.name}, only for {FFHQ}; "
             "name an identity folder made for it, or leave --model out"
         )
     check_parts()
-    _say(f"{photo.name} is enrolled once for {model.name}, two or three minutes; kept in {folder}")
+    say(f"{photo.name} is enrolled once for {model.name}, two or three minutes; kept in {folder}")
     arguments = ["enroll", str(photo), "--out", str(folder), "--size", str(model.size)]
     perform(arguments, f"enrolling {photo.name}")
     return folder
@@ -167,11 +167,11 @@ def _told(line: str, progress: StepProgress) -> str:
     if line.startswith(COMPLAINT):
         return line
     if line:
-        _say(line)
+        say(line)
     return line
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     """To the user, or to the log from a thread beside a running line."""
     if _alone():
         note(line)

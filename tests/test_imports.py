@@ -25,7 +25,7 @@ PARTS = {
     "sources": "realtime/sources",
     "tracker": "realtime/tracker.py realtime/landmarker.py realtime/follow.py",
     "puppet": "realtime/puppet.py realtime/portrait.py realtime/directions_puppet.py realtime/paste_back.py "
-    "realtime/crop_reader.py realtime/identity.py realtime/live_model.py",
+    "realtime/crop_reader.py realtime/identity.py realtime/live_model.py realtime/deca_numbers.py",
     "sinks": "realtime/sinks",
     "web": "realtime/web",
 }

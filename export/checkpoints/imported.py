@@ -18,6 +18,15 @@ SHOWN = 4  # names in an error line
 
 
 @dataclass(frozen=True, slots=True)
+class Parameters:
+    """What the numbers of a matrix of directions mean, one entry a number; a player needs it."""
+
+    names: tuple[str, ...]
+    ranges: tuple[tuple[float, float], ...]  # lowest and highest raw value
+    scales: tuple[float, ...]  # what a raw unit is in the matrix's own
+
+
+@dataclass(frozen=True, slots=True)
 class Imported:
     """The networks a file gave, by the name of the graph each becomes."""
 
@@ -25,6 +34,7 @@ class Imported:
     licence: str  # of the weights, as far as the origin tells
     networks: dict[str, Network]  # the graphs are listed in export/onnx_export.py
     notes: tuple[str, ...] = ()  # what a user should know of how the file was read
+    parameters: Parameters | None = None  # of directions, where their origin tells
 
 
 @dataclass(slots=True)
