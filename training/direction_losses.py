@@ -2,8 +2,8 @@
 """What directions are trained for: motion reached, identity and surroundings kept. Knows no generator.
 
 The paper's losses (Bounareli et al. 2022, section 3.1.5 and appendix A.2) with this project's tracker in the
-place of the 3DMM network: shape, eyes and mouth through landmarks, the motion vector itself, identity, pixels
-outside the face, features of an ImageNet network.
+place of the 3DMM network: shape, eyes and mouth through landmarks, the motion vector itself, identity. Pixels
+outside the face stand in for the paper's perceptual term, which holds the same background.
 """
 
 from dataclasses import dataclass
