@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engines.networks.ops import leaky_relu, upfirdn2d_reference
+from engines.networks.ops import DEMODULATION_EPSILON, leaky_relu, upfirdn2d_reference
 
 
 def filtered_leaky_relu(
@@ -78,12 +78,14 @@ def modulated_full_conv2d(x: Tensor, weight: Tensor, style: Tensor, gain: Tensor
     """gain * d * conv(W, s * x), padded so that every sample counts: (K - 1) more samples come out.
 
     W and s are divided by their root mean squares first, which demodulation cancels but for its epsilon: by
-    each sample's own s, where the paper's authors take that of the whole batch.
+    each sample's own s, where the paper's authors take that of the whole batch. W is divided by the root of
+    its terms besides, so that in half precision sums stay as small before demodulation as behind it.
     """
-    weight = weight * weight.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
+    terms = weight[0].numel()
+    weight = weight * (weight.square().mean(dim=(1, 2, 3), keepdim=True) * terms).rsqrt()
     style = style * style.square().mean(dim=1, keepdim=True).rsqrt()
     energy = weight.square().sum(dim=(2, 3))  # (O, I), a constant
-    demodulation = (style.square() @ energy.t() + 1e-8).rsqrt()  # (N, O)
+    demodulation = (style.square() @ energy.t() + DEMODULATION_EPSILON / terms).rsqrt()  # (N, O)
     x = x * style.to(x.dtype)[:, :, None, None]
     x = functional.conv2d(x, (weight * gain).to(x.dtype), padding=weight.shape[-1] - 1)
     return x * demodulation.to(x.dtype)[:, :, None, None]

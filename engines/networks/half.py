@@ -4,7 +4,7 @@
 Graphs for strongly typed builders are recorded from it, and torch runs it. Features above 8 pixels are fp16;
 latents, styles, demodulation, the two lowest resolutions and the running image stay float32 by explicit
 casts, styles and weights are divided by their largest entries before they meet (`modulated_conv2d`), and the
-clamps of training are kept.
+clamps of training are kept. Of a StyleGAN3 it is the layers of the four highest rates, as its authors do.
 """
 
 from dataclasses import replace
@@ -15,10 +15,12 @@ from torch import nn
 
 from engines.networks.live import Live, MappedLive, ShiftLive, StyleLive
 from engines.networks.stylegan2 import Synthesis, SynthesisConfig
+from engines.networks.stylegan3 import AliasFreeConfig
 from engines.networks.stylespace import StyleSynthesis
 from face.errors import WrongUse
 
 FLOAT_BLOCKS = 2  # 4 and 8 px: a hundredth of the work, and NVIDIA keeps them in float32 too
+HALF_RATES = 4  # of a StyleGAN3: its authors' num_fp16_res, for files that were trained without
 
 
 def half_live(live: Live) -> Live:
@@ -39,15 +41,20 @@ def half_synthesis(synthesis: nn.Module) -> nn.Module:
     """The generator in half precision, with the same parameters; WrongUse where its kind cannot."""
     with torch.device("meta"):
         try:
-            config = synthesis.config
-            halved = _upper_half(config) if isinstance(config, SynthesisConfig) else config
-            twin = type(synthesis)(halved, half=True)
+            twin = type(synthesis)(_halved(synthesis.config), half=True)
         except TypeError as error:
             raise WrongUse(
-                f"a {type(synthesis).__name__} generator has no half precision, expected a StyleGAN2 or "
-                "MobileStyleGAN; leave --precision fp16 out"
+                f"a {type(synthesis).__name__} generator has no half precision, expected a StyleGAN2, "
+                "StyleGAN3 or MobileStyleGAN; leave --precision fp16 out"
             ) from error
     return _filled(twin, synthesis)
+
+
+def _halved(config: object) -> object:
+    """The config with its higher resolutions in half precision, where it says which."""
+    if isinstance(config, AliasFreeConfig):
+        return replace(config, fp16_blocks=config.fp16_blocks or HALF_RATES)
+    return _upper_half(config) if isinstance(config, SynthesisConfig) else config
 
 
 def _half_styles(synthesis: StyleSynthesis) -> nn.Module:

@@ -156,6 +156,19 @@ def test_half_precision_layers_stay_near_the_full_ones() -> None:
     assert 0 < difference < FP16_TOLERANCE  # something ran in half precision, and well
 
 
+def test_sums_before_demodulation_stay_within_half_precision() -> None:
+    """All 512 channels at the clamp and of one sign: the result is 500, and unnormalised sums over 65504."""
+    torch.manual_seed(7)
+    x, style = torch.full((1, 512, 8, 8), 256.0), 100 + torch.randn(1, 512)
+    weight, gain = torch.rand(4, 512, 3, 3) * 4, torch.tensor(0.05)
+    exact = modulated_full_conv2d(x, weight, style, gain)
+    found = modulated_full_conv2d(x.half(), weight, style, gain)
+    assert exact.max() > 500
+    torch.testing.assert_close(found.float(), exact, atol=0, rtol=0.01)
+    unit = weight * weight.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()  # as it was stated
+    assert not torch.nn.functional.conv2d(x.half(), unit.half(), padding=2).isfinite().all()
+
+
 def test_weight_file_gives_the_same_network(tmp_path: Path) -> None:
     network = randomised(AliasFreeSynthesis(SMALL))
     save_network(network, tmp_path / "g.safetensors")

@@ -6,6 +6,7 @@ import torch
 from engines.networks.directions import Directions, DirectionsConfig
 from engines.networks.live import ShiftLive
 from engines.networks.stylegan2 import Synthesis, SynthesisConfig
+from engines.networks.stylegan3 import AliasFreeConfig, AliasFreeSynthesis
 from export.live_graph import directions_live
 
 ROWS, PARAMETERS, W_DIM = 3, 5, 32
@@ -24,6 +25,27 @@ def small_synthesis(*, clamp: float | None = 256.0, channels: tuple[int, ...] = 
                 parameter.add_(0.2 * torch.randn_like(parameter))
         for block in synthesis.blocks.values():
             block.torgb.weight.mul_(0.15)
+    return synthesis.eval().requires_grad_(False)
+
+
+def small_alias_free(*, fp16_blocks: int = 1) -> AliasFreeSynthesis:
+    """A StyleGAN3 of 32 px; its last layers run at the highest rate."""
+    torch.manual_seed(10)
+    config = AliasFreeConfig(
+        channels=(16, 16, 12, 3),
+        sizes=(36, 52, 32, 32),
+        rates=(16, 32, 32, 32),
+        radial=(False, True, False, False),
+        input_channels=16,
+        w_dim=W_DIM,
+        conv_clamp=256.0,
+        fp16_blocks=fp16_blocks,
+    )
+    synthesis = AliasFreeSynthesis(config)
+    with torch.no_grad():
+        for layer in (*synthesis.layers, synthesis.image):
+            layer.bias.normal_(0, 0.2)
+            layer.magnitude_ema.uniform_(0.5, 1.5)
     return synthesis.eval().requires_grad_(False)
 
 

@@ -9,7 +9,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
-from small_live import CHANNELS, W_DIM, small_directions, small_live, small_synthesis  # noqa: E402
+from small_live import (  # noqa: E402
+    CHANNELS,
+    W_DIM,
+    small_alias_free,
+    small_directions,
+    small_live,
+    small_synthesis,
+)
 
 from engines.networks.half import half_live  # noqa: E402
 from engines.networks.live import LiveConfig  # noqa: E402
@@ -56,6 +63,24 @@ def test_only_features_above_eight_pixels_are_half(tmp_path: Path) -> None:
         expected = size > 9 and not image  # a doubling to 8 px passes through 9
         assert (constants[node.input[1]] == HALF) == expected, node.name
     assert [value.type.tensor_type.elem_type for value in model.graph.input] == [onnx.TensorProto.FLOAT] * 2
+
+
+@pytest.mark.parametrize(("asked", "layers"), [(1, 2), (0, 3)])
+def test_stylegan3_is_half_where_its_authors_have_it(tmp_path: Path, asked: int, layers: int) -> None:
+    """Its layers above a rate; a file trained without half precision is given its authors' four."""
+    live = directions_live(small_alias_free(fp16_blocks=asked), small_directions())
+    save_graph(half_live(live), tmp_path / "live.onnx")
+    found = verify_live(live, tmp_path / "live.onnx", precision="fp16")
+    assert 45 <= found.psnr_db < 90 and found.max_levels <= 2 and found.inside > 0.5
+    model = onnx.load(tmp_path / "live.onnx")
+    constants = {constant.name: constant for constant in model.graph.initializer}
+    dense = [
+        constants[node.input[1]].data_type == HALF
+        for node in model.graph.node
+        if node.op_type == "Conv" and constants[node.input[1]].dims[1] > 1
+    ]
+    first = 5 - 1 - layers  # the input's matrix and the layers before those in half precision
+    assert dense == [False] * first + [True] * (len(dense) - first)
 
 
 def constants_shape(model: "onnx.ModelProto", name: str) -> list[int]:

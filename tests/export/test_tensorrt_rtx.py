@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
-from small_live import small_centre, small_directions, small_synthesis  # noqa: E402
+from small_live import small_alias_free, small_centre, small_directions, small_synthesis  # noqa: E402
 from test_live_graph import TwoInputs  # noqa: E402
 
 from engines.cache import EngineCache  # noqa: E402
@@ -57,6 +57,14 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     save_graph(half_live(mapped), folder / "mapped-fp16.onnx")
     quantise_graph(folder / "live.onnx", folder / "live-int8.onnx", random_motions(live))
     return sorted(folder.glob("*.onnx"))
+
+
+@needs_library
+def test_stylegan3_in_half_precision_builds(tmp_path: Path) -> None:
+    live = directions_live(small_alias_free(), small_directions())
+    save_graph(half_live(live), tmp_path / "live-fp16.onnx")
+    (engine,) = build_engines([tmp_path / "live-fp16.onnx"], tmp_path, capabilities=("8.9",))
+    assert engine.bytes > 100_000
 
 
 @pytest.fixture(scope="module")
