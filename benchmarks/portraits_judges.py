@@ -28,7 +28,7 @@ from training.measured import SecondRecogniser
 
 Floats = NDArray[np.float32]
 
-EMBED_EVERY = 3  # measured frames; the recognisers take longer than all the rest
+EMBED_EVERY = 4  # measured frames; the recognisers take longer than all the rest
 STAGES = ("encoder alone", "code alone", "tuned")
 # What a contact sheet shows of a clip: where a signal is farthest from the driver's rest, and which way.
 MOMENTS = (("yaw", 1), ("yaw", -1), ("pitch", 0), ("jawOpen", 1), ("smile", 1), ("blink", 1))
@@ -116,7 +116,7 @@ class Driver:
     rest_rotation: Floats  # (1, 3) of the frame that is the driver's rest
     rest_scores: Floats  # (1, 52)
     moments: NDArray[np.int64]  # (6,) of MOMENTS, counted in `chosen`
-    dlib: Floats  # (M,) distances of every third frame to the rest
+    dlib: Floats  # (M,) distances of every fourth frame to the rest
     second: Floats  # (M,) cosines
 
     @property
@@ -134,7 +134,7 @@ class Driven:
 
     rotation: Floats  # (N, 3)
     scores: Floats  # (N, 52)
-    dlib: Floats  # (M,) distances of every third frame to the photo
+    dlib: Floats  # (M,) distances of every fourth frame to the photo
     second: Floats  # (M,) cosines
 
     @property
