@@ -92,9 +92,8 @@ class Run:
         self.options, self.judges, self.console = options, judges, console
         self.out: Path = options.out
         self.identities: Path = options.identities or self.out / "identities"
-        self.setting = Setting(
-            options.seconds, options.frames, options.longest, options.engine, options.second is not None
-        )
+        o = options
+        self.setting = Setting(o.seconds, o.frames, o.longest, o.engine, o.second is not None)
         self.pairs = _pairs(options)
         self.refused: list[str] = []
 
@@ -104,9 +103,7 @@ class Run:
         clips = self.clips([clip for name, clip in self.pairs if name in portraits])
         crops = [crop_of(read_identity(self.identities / name)) for name in portraits]
         found = Findings(
-            portraits=[
-                Portrait(name, each, _facts(self.identities / name)) for name, each in portraits.items()
-            ],
+            portraits=[Portrait(name, each, self._facts(name)) for name, each in portraits.items()],
             drivers={name: clip.driver for name, clip in clips.items()},
             yardsticks=yardsticks(crops),
             pairs=[],
@@ -249,6 +246,11 @@ class Run:
     def _photo(self, name: str) -> Path:
         return next(path for path in _photos(self.options.portraits) if path.stem == name)
 
+    def _facts(self, name: str) -> dict[str, float]:
+        """What the enrolment said of itself."""
+        index = json.loads((self.identities / name / INDEX).read_text(encoding="utf-8"))
+        return {fact: float(value) for fact, value in index["facts"].items()}
+
     def _strip(self, name: str, what: str) -> Path:
         return self.out / "pictures" / f"{name}.{what}.jpg"
 
@@ -295,12 +297,6 @@ def _pairs(options: argparse.Namespace) -> list[tuple[str, str]]:
     if strange:
         raise WrongUse(f"{', '.join(sorted(strange))} was not kept out of training; see --only")
     return [pair for pair in pairs if not only or pair[0] in only]
-
-
-def _facts(folder: Path) -> dict[str, float]:
-    """What the enrolment said of itself."""
-    facts = json.loads((folder / INDEX).read_text(encoding="utf-8"))["facts"]
-    return {name: float(value) for name, value in facts.items()}
 
 
 def _arguments() -> argparse.ArgumentParser:

@@ -9,6 +9,7 @@ recogniser's numbers of the result and of the source picture.
 The papers transfer absolutely: the result is to have the driver's own angles, which is `render --absolute`.
 Usually the driver's movement away from its own rest is added here to what the photo shows: then `absolute`
 holds the distance of the two rests, too, and `relative` is what remains of an error against that intention.
+Most of it is a standing offset: `centred` compares both movements around their own means over the frames.
 """
 
 from collections.abc import Callable, Sequence
@@ -63,6 +64,13 @@ class Track:
         scores = np.clip(self.scores - rest.scores + onto.scores, 0, 1)
         return Track(self.rotation - rest.rotation + onto.rotation, scores)
 
+    def around_mean(self, other: "Track") -> "Track":
+        """Less its own mean over the frames that both show."""
+        both = self.seen & other.seen
+        if not both.any():
+            return self
+        return Track(self.rotation - self.rotation[both].mean(0), self.scores - self.scores[both].mean(0))
+
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
@@ -74,6 +82,9 @@ class Transfer:
     ard_relative: float
     aed_relative: float
     aed_p_relative: float
+    ard_centred: float
+    aed_centred: float
+    aed_p_centred: float
     yaw_relative: float  # degrees
     pitch_relative: float
     roll_relative: float
@@ -107,6 +118,7 @@ def transfer(
     and `dlib` are the recognisers' words on some driven frames, against the photo.
     """
     meant = driver.moved_from(neutral, photo)
+    around = driver.around_mean(result), result.around_mean(driver)
     angles = [_apart(meant.rotation[:, [k]], result.rotation[:, [k]]) for k in range(ANGLES)]
     return Transfer(
         ard=ard(driver, result),
@@ -115,6 +127,9 @@ def transfer(
         ard_relative=ard(meant, result),
         aed_relative=aed(meant, result),
         aed_p_relative=aed_p(meant, result),
+        ard_centred=ard(*around),
+        aed_centred=aed(*around),
+        aed_p_centred=aed_p(*around),
         yaw_relative=angles[0],
         pitch_relative=angles[1],
         roll_relative=angles[2],

@@ -87,6 +87,11 @@ def test_relative_figures_measure_the_movement_and_not_the_rests() -> None:
     frozen = transfer(driver, rest, photo, unmoved(photo, 2), csim=NOTHING, dlib=NOTHING)
     assert frozen.ard_relative == pytest.approx(10 / 6) and frozen.yaw_relative == pytest.approx(5)
     assert frozen.pitch_relative == pytest.approx(0, abs=1e-6)
+    # Around their means both move by half of it either way, wherever the result stands.
+    assert frozen.ard_centred == pytest.approx(5 / 3)
+    aside = film(still(yaw=30), still(yaw=40, mouthPucker=0.4))
+    found = transfer(driver, rest, photo, aside, csim=NOTHING, dlib=NOTHING)
+    assert (found.ard_centred, found.aed_centred) == pytest.approx((0, 0), abs=1e-6) and found.ard > 8
 
 
 def test_fewer_pairs_are_the_first_of_more_and_clips_take_turns() -> None:
