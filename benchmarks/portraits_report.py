@@ -66,8 +66,8 @@ def sections(found: Findings) -> list[Section]:
             Section(
                 f"Driven, in the papers' form: means over {count} pairs",
                 "CSIM and dlib against the photo; ARD in degrees, AED of 51 scores and AED p of the 13 "
-                "expression numbers of p in their ranges against the driver itself, which only the rows named "
-                "absolute were meant to copy.",
+                "expression numbers of p in their ranges against the driver itself, which only the rows "
+                "named absolute were meant to copy.",
                 _as_papers(found),
             ),
             Section(
