@@ -5,7 +5,8 @@
 
 The whole loop is one network from `image` to `w`, with the generator inside: enrolling wants a latent, not a
 loop to be written around a graph of six channels; and as the steps share their weights, the graph of all of
-them is as large as the graph of one. The picture of w_0 is a constant in it.
+them is as large as the graph of one. The picture of w_0 is a constant in it. No released weights were seen:
+it was held against the authors' own code with random ones.
 """
 
 from dataclasses import dataclass
