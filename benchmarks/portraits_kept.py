@@ -14,6 +14,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image as Pillow
+from PIL import ImageOps
 
 from realtime.frame import Image
 
@@ -57,8 +58,7 @@ def keep_strip(path: Path, pictures: Sequence[Image]) -> None:
     """Square cells side by side in one JPEG."""
     strip = Pillow.new("RGB", (CELL_PX * len(pictures), CELL_PX), (90, 90, 90))
     for column, picture in enumerate(pictures):
-        whole = Pillow.fromarray(picture)
-        whole.thumbnail((CELL_PX, CELL_PX), Pillow.Resampling.LANCZOS)
+        whole = ImageOps.contain(Pillow.fromarray(picture), (CELL_PX, CELL_PX), Pillow.Resampling.LANCZOS)
         left = column * CELL_PX + (CELL_PX - whole.width) // 2
         strip.paste(whole, (left, (CELL_PX - whole.height) // 2))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -132,6 +132,7 @@ def test_a_strip_gives_its_pictures_back(tmp_path: Path) -> None:
     keep_strip(tmp_path / "s.jpg", pictures)
     cells = kept_strip(tmp_path / "s.jpg")
     assert [int(cell[100, 100, 0]) for cell in cells] == pytest.approx([0, 128, 255], abs=4)
+    assert cells[2][2, 100].min() > 250, "small pictures are enlarged to fill their cells"
 
 
 @pytest.fixture(scope="module")
