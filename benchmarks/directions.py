@@ -16,11 +16,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from realtime.builtin import write_driver
-from realtime.directions_puppet import Learned, open_directions
+from methods.directions.puppet import Learned, open_directions
 from realtime.machine import this_machine
+from realtime.offline.builtin import write_driver
 from realtime.sources import open_source
-from realtime.tracker import FaceTracker
+from realtime.tracker.face_tracker import FaceTracker
 
 WARMUP = 10
 STAGES = ("tracker", "generator", "matte", "paste", "puppet")

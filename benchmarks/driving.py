@@ -13,7 +13,7 @@ from face.errors import BadVideo
 from face.motion import Floats, Motion
 from realtime.frame import Image
 from realtime.sources import VIDEO_SUFFIXES
-from realtime.tracker import FaceTracker
+from realtime.tracker.face_tracker import FaceTracker
 
 EMBED_EVERY = 5  # frames; an embedding takes as long as all the rest
 

@@ -14,8 +14,8 @@ import dlib
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.package_models import check_model
 from realtime.frame import Image
-from realtime.models import check_model
 
 Floats = NDArray[np.float32]
 

@@ -14,8 +14,8 @@ from skimage import data
 
 from face.face_model import face_model
 from face.scripted import scripted_clip
-from realtime.portrait import open_portrait
-from realtime.puppet import MeshPuppet
+from methods.mesh.puppet import MeshPuppet
+from methods.portrait import open_portrait
 
 FPS = 30
 TILE = 288  # pixels a side

@@ -43,21 +43,21 @@ from benchmarks.portraits_judges import (
 from benchmarks.portraits_kept import bound_to, keep, keep_strip, kept, kept_strip
 from benchmarks.portraits_report import last_line, write_report
 from benchmarks.portraits_sheets import write_sheets
+from engines.quiet import quiet_natives
 from face.clip import load_clip, save_clip
 from face.errors import BadMotion, BadPortrait, ModelUnavailable, PuppetError, WrongUse
 from face.motion import Motion
 from face.photo import SUFFIXES
-from realtime.directions_puppet import Learned, open_directions
+from methods.directions.puppet import Learned, open_directions
+from methods.enrol import EnrolConfig, enrol
+from methods.identity import INDEX, Identity, is_identity, read_identity
+from methods.making import weights_folder
+from methods.mesh.puppet import MeshPuppet
+from methods.portrait import open_portrait
 from realtime.frame import Puppet, close_puppet
-from realtime.identity import INDEX, Identity, is_identity, read_identity
 from realtime.machine import this_machine
-from realtime.portrait import open_portrait
-from realtime.puppet import MeshPuppet
-from realtime.quiet import quiet_natives
-from realtime.render import refined, track_clip, tracked_clip_of
-from realtime.workshop import weights_folder
+from realtime.offline.render import refined, track_clip, tracked_clip_of
 from training.encoder import portraits_kept_back
-from training.enrol import EnrolConfig, enrol
 
 Item = TypeVar("Item")
 

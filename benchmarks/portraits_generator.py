@@ -9,11 +9,11 @@ from engines import Engine, open_engine
 from engines.networks.feature_encoder import FeatureEncoder
 from export.ffhq_model import load_parts
 from face.direction_parameters import NAMES
+from methods.enrol import encoded
+from methods.identity import Identity, check_model
+from methods.making import ffhq_model
+from methods.model import open_model
 from realtime.frame import Image
-from realtime.identity import Identity, check_model
-from realtime.live_model import open_model
-from realtime.workshop import ffhq_model
-from training.enrol import encoded
 from training.judges import open_embedding
 
 SIZE = 256  # of the generated crop

@@ -21,10 +21,10 @@ from benchmarks.sheets import around_face
 from face.alignment import aligned_crop
 from face.errors import BadVideo
 from face.motion import BLENDSHAPES, Motion
+from methods.directions.train_measured import SecondRecogniser
+from methods.identity import Identity
 from realtime.frame import Image, Puppet
-from realtime.identity import Identity
 from training.judges import Seen, StillTracker
-from training.measured import SecondRecogniser
 
 Floats = NDArray[np.float32]
 

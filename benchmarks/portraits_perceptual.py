@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engines.package_models import check_model
 from face.errors import ModelUnavailable
-from realtime.models import check_model
 
 Image = NDArray[np.uint8]
 

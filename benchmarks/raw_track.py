@@ -9,8 +9,8 @@ import numpy as np
 
 from face.motion import BLENDSHAPE_INDEX, Floats
 from realtime.frame import Frame, Image
-from realtime.landmarker import Face, FaceLandmarker
 from realtime.sources.video import Video
+from realtime.tracker.landmarker import Face, FaceLandmarker
 
 SIGNALS = ("yaw", "pitch", "roll", "jawOpen", "blink", "smile")
 SCORES = tuple(  # the blendshapes whose mean is a signal, after the angles

@@ -24,12 +24,12 @@ from benchmarks.measures import BLINK, SMILE, Pair, follow, summarise, worst_fir
 from benchmarks.raw_track import SIGNALS, RawTracker, signals_of, track_still
 from benchmarks.report import markdown, page, sections, write_csv, write_series
 from benchmarks.sheets import around_face, contact_sheet, time_plot
+from engines.quiet import quiet_natives
 from face.errors import BadPortrait, PuppetError, WrongUse
 from face.photo import SUFFIXES, read_photo
+from methods.mesh.puppet import PUPPETS, MeshPuppet, open_puppet
 from realtime.frame import Image, Puppet
 from realtime.machine import this_machine
-from realtime.puppet import PUPPETS, MeshPuppet, open_puppet
-from realtime.quiet import quiet_natives
 
 Floats = NDArray[np.float32]
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from face.motion_vector import LOG_SCALE, ROTATION, SHAPE, landmarks_of, vector_of
 from face.smoothing import MotionSmoother
 from realtime.frame import Image
-from realtime.landmarker import FaceLandmarker
 from realtime.sources import open_source
+from realtime.tracker.landmarker import FaceLandmarker
 
 Floats = NDArray[np.float32]
 NOISE = 5.0  # grey levels, before JPEG at quality 85: a webcam in a living room

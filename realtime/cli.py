@@ -17,18 +17,18 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from engines.folders import cache_folder
+from engines.quiet import quiet_natives
 from face.errors import PuppetError, SinkUnavailable, WrongUse
-from realtime import options as opt
-from realtime import options_export as exp
-from realtime.cache import cache_folder
-from realtime.cli_live import run, web
-from realtime.cli_machine import devices, doctor
-from realtime.cli_models import app as models_app
-from realtime.cli_offline import bench, demo, render
-from realtime.config import flags_of, sample_config
+from realtime.commands import options as opt
+from realtime.commands import options_export as exp
+from realtime.commands.clips import bench, demo, render
+from realtime.commands.config import flags_of, sample_config
+from realtime.commands.machine import devices, doctor
+from realtime.commands.models import app as models_app
+from realtime.commands.run import run, web
 from realtime.console import StatusLine, StepProgress, last_line, log_to_stderr, note
 from realtime.machine import installed
-from realtime.quiet import quiet_natives
 
 INTERRUPTED = 130
 GEFORCE = ("8.6", "8.9", "12.0")  # compute capabilities of RTX 30, 40, 50
@@ -207,12 +207,12 @@ def enroll(
 
     Two or three minutes on two cores; needs the extra [ffhq]. Ctrl-C leaves nothing behind.
     """
-    from realtime.workshop import check_parts, check_size
+    from methods.making import check_parts, check_size
 
     log_to_stderr(log_level)
     check_size(size)
     check_parts()
-    training = import_module("training.enrol")  # the one place where realtime meets training
+    training = import_module("methods.enrol")  # the one place where realtime meets training
 
     steps = training.EnrolConfig().tune_steps if tune else 0
     config = training.EnrolConfig(limit_s=limit, tune_steps=steps)
@@ -240,7 +240,7 @@ def make(
     log_level: opt.Logging = "warning",
 ) -> int:
     """Write the live graph of an installed generator, which the first run otherwise does."""
-    from realtime.workshop import FFHQ, check_parts, check_size, ffhq_folder
+    from methods.making import FFHQ, check_parts, check_size, ffhq_folder
 
     log_to_stderr(log_level)
     if name != FFHQ:

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from engines.package_models import LANDMARKER, SEGMENTER, landmarker_model, segmenter_model
 from face.errors import PuppetError
 from realtime.machine import CHECKOUT, installed, this_machine
-from realtime.models import LANDMARKER, SEGMENTER, landmarker_model, segmenter_model
 from realtime.sources import list_cameras
 from realtime.sources.devices import SYSFS, holders
 

@@ -27,7 +27,7 @@ from torch.nn import functional
 from engines.networks.face_embedding import FaceEmbedding
 from engines.networks.feature_encoder import FeatureEncoder, FeatureEncoderConfig, features_of
 from engines.networks.store import save_network
-from training.closed_form import Whitening, whitening
+from methods.directions.train_closed_form import Whitening, whitening
 from training.generator import Generator, open_generator
 from training.judges import open_embedding, to_images
 from training.samples import Samples, load_samples

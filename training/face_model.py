@@ -24,7 +24,7 @@ from rich.progress import track
 
 from face.face_model import SURFACE, FaceModel
 from face.pose import similarity_fit
-from face.response import MouthReader
+from methods.mesh.response import MouthReader
 
 Floats = NDArray[np.float32]
 

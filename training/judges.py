@@ -22,9 +22,9 @@ from torch import Tensor
 from engines.networks.face_embedding import FaceEmbedding, read_face_embedding
 from engines.networks.tflite import read_graph
 from engines.networks.tracker_stand_in import TrackerStandIn
+from engines.package_models import check_model, landmarker_model
 from face.direction_parameters import TABLE
 from face.pose import rotation_of
-from realtime.models import check_model, landmarker_model
 from training.face_model import canonical_from_task, pose_weights_from_task
 
 Floats = NDArray[np.float32]

@@ -24,7 +24,7 @@ from benchmarks.identity import (
 from benchmarks.raw_track import clip_frames, track_still
 from face.photo import read_photo
 from realtime.frame import Image
-from realtime.landmarker import Face
+from realtime.tracker.landmarker import Face
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 CLIPS = ("d0.mp4", "d11.mp4", "d18.mp4")

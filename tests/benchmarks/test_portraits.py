@@ -28,10 +28,10 @@ from benchmarks.raw_track import SIGNALS
 from face.direction_parameters import NAMES
 from face.errors import WrongUse
 from face.motion import BLENDSHAPE_INDEX, BLENDSHAPES
-from realtime.builtin import portrait_path, write_driver
+from methods.identity import Identity, read_identity, write_identity
+from methods.portrait import open_portrait
 from realtime.frame import Image
-from realtime.identity import Identity, read_identity, write_identity
-from realtime.portrait import open_portrait
+from realtime.offline.builtin import portrait_path, write_driver
 
 Floats = NDArray[np.float32]
 SCORES = len(BLENDSHAPES)

@@ -13,8 +13,8 @@ import numpy as np
 from face.errors import BadPortrait
 from face.motion import BLENDSHAPES, LANDMARKS, Motion
 from realtime.frame import Frame, Image
-from realtime.reference import Rest
-from realtime.session import Session
+from realtime.live.reference import Rest
+from realtime.live.session import Session
 
 SIZE = (32, 24)
 DRIVER = 200  # grey of the driver's picture

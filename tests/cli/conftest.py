@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime.builtin import write_driver
+from realtime.offline.builtin import write_driver
 
 CLIP_S = 1.5
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realtime.bench import GROWTH_MIB
 from realtime.cli import main
-from realtime.report import Curve, Goal, goals, histogram, page, plot, table
+from realtime.offline.bench import GROWTH_MIB
+from realtime.offline.report import Curve, Goal, goals, histogram, page, plot, table
 
 
 def test_a_bench_counts_what_it_delivers_and_writes_its_page(

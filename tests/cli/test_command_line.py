@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from face.errors import WrongUse
-from realtime import cli, cli_live
+from realtime import cli
 from realtime.cli import COMMANDS, main
-from realtime.options import parse_size
+from realtime.commands import run as cli_live
+from realtime.commands.options import parse_size
 
 WRONG_USES = {
     "no such command": ["rum"],
@@ -122,7 +123,7 @@ def test_interrupted_offline_work_ends_with_130(monkeypatch: pytest.MonkeyPatch,
     def interrupted(*arguments: object, **settings: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("realtime.demo.demonstrate", interrupted)
+    monkeypatch.setattr("realtime.offline.demo.demonstrate", interrupted)
     assert main(["demo", "--out", str(tmp_path / "demo.mp4")]) == cli.INTERRUPTED
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from face.errors import WrongUse
-from realtime import cli_live
 from realtime.cli import COMMANDS, main
-from realtime.config import default_path, flags_of, read_config, sample_config
-from realtime.live import Driver, Output, Page
+from realtime.commands import run as cli_live
+from realtime.commands.config import default_path, flags_of, read_config, sample_config
+from realtime.live.opening import Driver, Output, Page
 
 TABLES = {name: flags_of(command) for name, command in COMMANDS.items()}
 NOT_SETTINGS = {"config", "json", "help"}
@@ -117,7 +117,7 @@ def test_flags_beat_the_file_and_the_file_beats_the_defaults(
         return None
 
     monkeypatch.setattr(cli_live, "_perform", performed)
-    monkeypatch.setattr("realtime.live.open_live", opened)
+    monkeypatch.setattr("realtime.live.opening.open_live", opened)
     path = written(tmp_path, '[run]\nsmoothing = 0.5\nfps = 25\nsink = ["null", "web"]\nmirror = true\n')
     assert main(["run", "--config", str(path), "--fps", "50", "--no-mirror"]) == 0
     assert seen["fps"] == 50.0

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from engines import BACKENDS
+from engines.package_models import LANDMARKER, SEGMENTER
 from face.errors import ModelUnavailable
 from realtime import doctor
 from realtime.cli import main
 from realtime.doctor import RUNTIMES, Finding, examine
 from realtime.machine import installed, resident_mib, this_machine
-from realtime.models import LANDMARKER, SEGMENTER
 
 SUBJECTS = ["machine", "models", "cameras", "virtual cameras", "display", "graphics", "runtimes"]
 

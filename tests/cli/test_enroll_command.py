@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from face.errors import PuppetError, WrongUse
-from realtime import workshop
-from realtime.builtin import portrait_path
+from methods import making as workshop
 from realtime.cli import main
 from realtime.console import PROGRESS_LINES, StepProgress
+from realtime.offline.builtin import portrait_path
 
 LEAVES_WITHIN_S = 8.0
 

@@ -6,9 +6,9 @@ import pytest
 from cli_stage import Card, a_motion
 
 from face.motion import BLENDSHAPE_INDEX
-from realtime.overlay import draw_landmarks, draw_lines
-from realtime.reference import FRONTAL, ReferenceSearch, distance
-from realtime.slot import Framing, PuppetSlot
+from realtime.live.overlay import draw_landmarks, draw_lines
+from realtime.live.reference import FRONTAL, ReferenceSearch, distance
+from realtime.live.slot import Framing, PuppetSlot
 
 
 def numbered(width: int = 80, height: int = 60) -> np.ndarray:

@@ -9,9 +9,9 @@ import time
 import pytest
 from cli_stage import COLOURS, Stage
 
-from realtime.cli_live import run
-from realtime.keys import KEYS, press
-from realtime.terminal import TerminalKeys, split_keys
+from realtime.commands.run import run
+from realtime.live.keys import KEYS, press
+from realtime.live.terminal import TerminalKeys, split_keys
 
 # What users of avatarify have in their fingers (its README), as far as it has a meaning here.
 AVATARIFY = "1234567890adxfwsuhjkUHJKZrtliob"

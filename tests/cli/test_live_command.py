@@ -15,8 +15,8 @@ from threading import Event, Thread
 
 import pytest
 
-from realtime.builtin import portrait_path
 from realtime.cli import main
+from realtime.offline.builtin import portrait_path
 from realtime.sources import open_source
 
 PROGRAM = (sys.executable, "-c", "import sys; from realtime.cli import main; sys.exit(main())")

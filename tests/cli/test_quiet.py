@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from realtime.quiet import quiet_natives
+from engines.quiet import quiet_natives
 
 CHATTER = (
     b"WARNING: Logging before InitGoogle() is written to STDERR\n"
@@ -43,7 +43,7 @@ def test_it_can_be_entered_again_and_leaves_no_descriptor_behind() -> None:
 def test_pythons_own_words_come_in_order_and_a_trace_is_whole() -> None:
     program = (
         "import os, sys\n"
-        "from realtime.quiet import quiet_natives\n"
+        "from engines.quiet import quiet_natives\n"
         "with quiet_natives():\n"
         "    print('one', file=sys.stderr)\n"
         f"    os.write(2, {CHATTER!r})\n"

@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 import pytest
 
-import realtime.demo  # noqa: F401 (binds the real opener before it is exchanged here)
+import realtime.offline.demo  # noqa: F401 (binds the real opener before it is exchanged here)
 from face.errors import BadMotion, BadVideo
 from face.motion import BLENDSHAPE_INDEX
-from realtime.builtin import portrait_path
+from methods.mesh.puppet import open_puppet
 from realtime.cli import main
 from realtime.frame import Frame, Image
-from realtime.puppet import open_puppet
-from realtime.render import side_by_side, track_clip
+from realtime.offline.builtin import portrait_path
+from realtime.offline.render import side_by_side, track_clip
 from realtime.sinks.file import FileSink
 from realtime.sources import open_source
 
@@ -30,7 +30,7 @@ SMALL = ("--portrait-size", "192")
 def _enrolled_once() -> Iterator[None]:
     """The same photo is enrolled once for all tests here: it takes longer than drawing a short clip."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("realtime.puppet.open_puppet", cache(open_puppet))
+        patch.setattr("methods.mesh.puppet.open_puppet", cache(open_puppet))
         yield
 
 

@@ -10,7 +10,7 @@ import pytest
 from cli_stage import COLOURS, DRIVER, SIZE, Beat, Opener, Settings, Stage
 
 from face.errors import BadPortrait, WrongUse
-from realtime.session import GAINS, MODES
+from realtime.live.session import GAINS, MODES
 from realtime.web.control import COMMANDS, obey
 
 LONGEST_GAP_S = (

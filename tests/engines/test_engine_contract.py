@@ -17,7 +17,7 @@ import pytest
 from engines import BACKENDS, Engine, TensorSpec, check_backend, open_engine
 from engines.base import check_arrays
 from face.errors import EngineUnavailable, ModelUnavailable, WrongUse
-from realtime.options import EngineName
+from realtime.commands.options import EngineName
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(

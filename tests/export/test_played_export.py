@@ -30,12 +30,12 @@ from face.deca_parameters import (  # noqa: E402
 from face.errors import ModelUnavailable, PuppetError  # noqa: E402
 from face.motion import BLENDSHAPE_INDEX, Motion  # noqa: E402
 from face.motion_vector import motion_of, resting_vector  # noqa: E402
-from realtime.builtin import write_driver  # noqa: E402
+from methods.directions.deca import DecaNumbers, encoded, open_deca_numbers  # noqa: E402
+from methods.directions.puppet import Learned, open_directions  # noqa: E402
+from methods.model import LiveModel, open_model  # noqa: E402
+from methods.portrait import open_portrait  # noqa: E402
 from realtime.cli import main  # noqa: E402
-from realtime.deca_numbers import DecaNumbers, encoded, open_deca_numbers  # noqa: E402
-from realtime.directions_puppet import Learned, open_directions  # noqa: E402
-from realtime.live_model import LiveModel, open_model  # noqa: E402
-from realtime.portrait import open_portrait  # noqa: E402
+from realtime.offline.builtin import write_driver  # noqa: E402
 from realtime.sources import open_source  # noqa: E402
 
 PIXELS, ROWS, W_ROWS, COUNT = 64, 4, 10, 15

@@ -10,7 +10,7 @@ import numpy as np
 from face.motion import BLENDSHAPE_INDEX
 from face.motion_vector import CENTRE, LOG_SCALE, ROTATION, SCORES, SHAPE, TURN, landmarks_of, resting_vector
 from realtime.frame import Frame
-from realtime.landmarker import Face
+from realtime.tracker.landmarker import Face
 
 SIZE = (640, 480)
 

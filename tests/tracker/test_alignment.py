@@ -66,7 +66,7 @@ def test_a_picture_that_is_not_eight_bit_is_refused() -> None:
 
 
 def test_faces_that_ffhq_aligned_are_found_aligned(shared) -> None:
-    from realtime.landmarker import FaceLandmarker
+    from realtime.tracker.landmarker import FaceLandmarker
 
     quads = []
     for path in sorted((shared / "faces256").glob("*.jpg"))[::60]:

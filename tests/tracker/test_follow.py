@@ -4,7 +4,7 @@
 import numpy as np
 from scripted_faces import a_face
 
-from realtime.follow import FOR_GOOD_S, GONE_S, Follower
+from realtime.tracker.follow import FOR_GOOD_S, GONE_S, Follower
 
 DT_S = 1 / 30
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from scripted_faces import on_canvas
 
+from engines.package_models import LANDMARKER, landmarker_model
 from face.errors import ModelUnavailable
 from face.motion import Motion
 from realtime.frame import Frame
-from realtime.landmarker import Face, FaceLandmarker
-from realtime.models import LANDMARKER, landmarker_model
 from realtime.sources import open_source
-from realtime.tracker import FaceTracker
+from realtime.tracker.face_tracker import FaceTracker
+from realtime.tracker.landmarker import Face, FaceLandmarker
 
 SHIMMER_LEFT = 0.35  # share of the steps smoothing may leave on a still; 0.17 was measured
 

@@ -22,7 +22,7 @@ from engines.networks.feature_encoder import (  # noqa: E402
 from engines.networks.store import load_network, save_network  # noqa: E402
 from export.ffhq_model import load_parts  # noqa: E402
 from face.errors import ModelUnavailable  # noqa: E402
-from training.closed_form import whitening  # noqa: E402
+from methods.directions.train_closed_form import whitening  # noqa: E402
 from training.generator import Generator  # noqa: E402
 from training.judges import open_embedding  # noqa: E402
 

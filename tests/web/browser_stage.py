@@ -19,10 +19,10 @@ from selenium.webdriver.common.by import By
 from web_stage import wait_until
 
 from face.photo import read_photo
-from realtime.builtin import portrait_path
-from realtime.directions_puppet import Learned
+from methods.directions.puppet import Learned
 from realtime.frame import Image
-from realtime.live import BROWSER, Driver, Output, Page, open_live
+from realtime.live.opening import BROWSER, Driver, Output, Page, open_live
+from realtime.offline.builtin import portrait_path
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")

@@ -31,8 +31,8 @@ from browser_stage import (  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 
 from face.photo import read_photo  # noqa: E402
-from realtime.builtin import portrait_path  # noqa: E402
-from realtime.landmarker import FaceLandmarker  # noqa: E402
+from realtime.offline.builtin import portrait_path  # noqa: E402
+from realtime.tracker.landmarker import FaceLandmarker  # noqa: E402
 
 LEAST_FPS = 8  # on a shared machine without a GPU, where browser and line compete for two cores
 LONGEST_PAUSE_S = 1.5  # in the picture, while another portrait is enrolled beside it

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import realtime.web
-from realtime.keys import KEYS
+from realtime.live.keys import KEYS
 from realtime.web.control import COMMANDS
 from realtime.web.routes import ASSETS
 

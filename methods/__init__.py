@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What moves a portrait: one folder a method, and what they share."""

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""A driver's movement as the numbers that a model of StelaBou's is moved by. Knows no generator.
+
+Angles and jaw come from our tracker; expression coefficients, and then the jaw as well, from DECA, where the
+user's own copy of it lies in the model folder. Without it expressions stay the portrait's.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import Engine, open_engine
+from face.alignment import crop_transform, ffhq_quad
+from face.deca_parameters import JAW, POSE, deca_picture, pose_of, vox_crop
+from face.errors import ModelUnavailable
+from face.motion import Floats, Motion
+from methods.crop_reader import motion_in_crop
+from methods.identity import Identity
+from methods.model import DECA, ENCODER, LiveModel
+from methods.portrait import open_portrait
+from realtime.frame import Image
+
+PORTRAIT_PX = 1024  # longer side a portrait is read at
+WITHOUT_DECA = (
+    "its head and jaw follow the driver, its expression does not: that needs DECA, which you would have to "
+    "bring (facepuppet export ... --with deca_model.tar)"
+)
+
+
+class DecaReader:
+    """DECA's regressor on one face. Not thread-safe; whoever opens closes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __call__(self, image: Image, landmarks: NDArray[np.floating]) -> tuple[float, Floats]:
+        """Angle of the jaw in radians and expression (50,) of the face with these landmarks (478, 2 or 3)."""
+        read = self._engine.run(image=deca_picture(image, landmarks))
+        return float(read["pose"][0, 3]), np.asarray(read["expression"][0], np.float32)
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+class DecaNumbers:
+    """The model's numbers, of a portrait and of a driver; `deca` is closed with it. Not thread-safe."""
+
+    def __init__(self, model: LiveModel, deca: DecaReader | None) -> None:
+        self._deca = deca
+        self._ranges = np.array(model.ranges, np.float32)  # (d, 2) in raw units
+        self._scales = np.array(model.scales, np.float32)  # (d,) of a raw unit
+        self._count = len(model.parameters)
+        self._last: Floats | None = None  # what DECA read last, (d,)
+
+    @property
+    def expressive(self) -> bool:
+        """Whether expressions are read."""
+        return self._deca is not None
+
+    def of_portrait(self, motion: Motion, crop: Image, landmarks: NDArray[np.floating]) -> Floats:
+        """(d,) in raw units of a portrait's face in its crop; what nobody reads is 0."""
+        numbers = np.zeros(self._count, np.float32)
+        numbers[: len(POSE)] = pose_of(motion)
+        return numbers if self._deca is None else self._with_deca(numbers, crop, landmarks)
+
+    def delta(self, motion: Motion, source: Floats) -> Floats:
+        """(d,) as the graph takes it: each number's change against the portrait, eq. (3) of Bounareli et al.
+
+        Angles are the driver's against its rest, where it has one; what DECA reads is never against a rest.
+        """
+        change = np.zeros(self._count, np.float32)
+        change[: len(POSE)] = pose_of(motion) - (
+            source[: len(POSE)] if motion.neutral is None else pose_of(motion.neutral)
+        )
+        if self._deca is not None:
+            change[JAW:] = self._read(motion, source)[JAW:] - source[JAW:]
+        low, high = np.minimum(self._ranges[:, 0], source), np.maximum(self._ranges[:, 1], source)
+        target = np.clip(source + change, low, high)
+        return np.asarray((target - source) * self._scales, np.float32)
+
+    def _read(self, motion: Motion, source: Floats) -> Floats:
+        """(d,) what DECA sees of the driver; without a picture of it the last reading fades to the portrait's
+        own as the tracker's confidence does.
+        """
+        if motion.crop_source is not None:
+            crop = motion.crop()
+            to_crop, _ = crop_transform(ffhq_quad(motion.landmarks), crop.shape[0])
+            landmarks = motion.landmarks[:, :2] @ to_crop[:, :2].T + to_crop[:, 2]
+            self._last = self._with_deca(np.zeros(self._count, np.float32), crop, landmarks)
+            return self._last
+        if self._last is None:
+            return source
+        return np.asarray(source + motion.confidence * (self._last - source), np.float32)
+
+    def _with_deca(self, numbers: Floats, crop: Image, landmarks: NDArray[np.floating]) -> Floats:
+        assert self._deca is not None
+        jaw, expression = self._deca(crop, landmarks)
+        numbers[JAW] = jaw
+        numbers[len(POSE) :] = expression[: self._count - len(POSE)]
+        return numbers
+
+    def close(self) -> None:
+        if self._deca is not None:
+            self._deca.close()
+
+
+def open_deca_numbers(model: LiveModel, *, engine: str, threads: int) -> DecaNumbers:
+    """With DECA where the model folder has it."""
+    if not model.holds(DECA):
+        return DecaNumbers(model, None)
+    return DecaNumbers(model, DecaReader(open_engine(model.folder / DECA, backend=engine, threads=threads)))
+
+
+def encoded(photo: Path | str | Image, model: LiveModel, numbers: DecaNumbers) -> Identity:
+    """A portrait by the model's own encoder, in one pass: nothing is tuned and nothing kept.
+
+    Raises BadPortrait or BadImage for the photo, ModelUnavailable where the folder has no encoder.
+    """
+    if not model.holds(ENCODER):
+        raise ModelUnavailable(
+            f"{model.folder} has no encoder, so no portrait can be brought into it; export it together with "
+            "its e4e checkpoint, or name a face of its own: seed:1"
+        )
+    portrait = open_portrait(photo, longest=PORTRAIT_PX)
+    name = "the picture" if isinstance(photo, np.ndarray) else Path(photo).name
+    crop, landmarks = vox_crop(portrait.image, portrait.landmarks)
+    image = np.asarray(crop.transpose(2, 0, 1)[None], np.float32) / np.float32(127.5) - 1
+    with open_engine(model.folder / ENCODER, backend="onnx", threads=0) as engine:
+        code = engine.run(image=image)["w"][0]
+    if code.shape[0] != model.rows:
+        raise ModelUnavailable(
+            f"the encoder in {model.folder} gives {code.shape[0]} rows, its generator reads {model.rows}; "
+            "export those made together"
+        )
+    motion = motion_in_crop(crop, landmarks, name)
+    return Identity(
+        name=name,
+        model=model.key,
+        size=model.size,
+        w_plus=np.asarray(code, np.float32),
+        p_source=numbers.of_portrait(motion, crop, landmarks),
+        portrait=portrait.image,
+        alpha=portrait.alpha,
+        landmarks=portrait.landmarks,
+        blendshapes=motion.blendshapes,
+        live=None,
+    )

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: MIT
+"""Motion to image. Knows no camera, no tracker and no sink."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from face.errors import WrongUse
+from face.face_model import SURFACE, FaceModel, face_model
+from face.matte import background_plate, drawn_inside, foreground
+from face.motion import Motion
+from face.photo import read_photo
+from face.pose import euler_angles
+from face.raster import composite, rasterise
+from methods.directions.puppet import Learned, open_directions
+from methods.identity import photo_of
+from methods.mesh.eyes import build_eyeballs, paint_eye, paint_lid
+from methods.mesh.mouth import build_mouth, paint_mouth
+from methods.mesh.refinement import ROUNDS, UNTRIMMED, Wanted, refine
+from methods.mesh.response import Probed, Response, measure_response
+from methods.mesh.retarget import Retargeter, RigPose, blended, signals_of
+from methods.mesh.rig import LEFT_EYE, build_rig
+from methods.portrait import ClipReader, FaceReader, Portrait, open_portrait, shrunk
+from realtime.frame import Image, Puppet
+from realtime.live.reference import Rest
+
+Floats = NDArray[np.float32]
+
+DEFAULT_LONGEST_PX = 512
+PROBE_PX = 512  # longer side of the pictures a portrait is measured by: larger ones are read no better
+EASE_PASSES = 3  # in which a frame without a face becomes the one beside it
+
+
+class MeshPuppet:
+    """The portrait's own tracked 3D mesh, re-posed and deformed by the driver's motion; needs no training.
+
+    A call takes a few milliseconds at 512 px, allocates nothing of the picture's size but the result, and is
+    not thread-safe.
+    """
+
+    def __init__(self, portrait: Portrait) -> None:
+        height, width = portrait.image.shape[:2]
+        self.size = (width, height)
+        model = face_model()
+        self._rig = build_rig(portrait.landmarks, self.size, model)
+        self._retarget = Retargeter(model, self._rig.face_shape, self._rig.rotation)
+        self.rest = Rest(euler_angles(self._rig.rotation), portrait.blendshapes)
+        self._background = background_plate(portrait.image, portrait.alpha)
+        self._texture = foreground(portrait.image, portrait.alpha, self._background)
+        self._texture_points = np.ascontiguousarray(self._rig.rest[:, :2])
+        self._texture_points[:SURFACE] = drawn_inside(self._texture_points[:SURFACE], portrait.alpha)
+        self._eyeballs = build_eyeballs(portrait.image, self._rig)
+        white = np.mean([eyeball.tint for eyeball in self._eyeballs], axis=0).astype(np.float32)
+        self._mouth = build_mouth(portrait.image, self._rig, white)
+        self._map_u = np.zeros((height, width), np.float32)
+        self._map_v = np.zeros((height, width), np.float32)
+        self._depth = np.zeros((height, width), np.float32)
+        self._labels = np.zeros((height, width), np.uint8)
+        self.response: Response | None = (
+            self._measured(model)
+            if max(self.size) <= PROBE_PX
+            else MeshPuppet(shrunk(portrait, PROBE_PX)).response
+        )
+        self._retarget = Retargeter(model, self._rig.face_shape, self._rig.rotation, self.response)
+
+    def __call__(self, motion: Motion) -> Image:
+        """(H, W, 3) uint8 RGB, a new array the caller owns."""
+        return self._show(self._retarget(motion))
+
+    def refined(
+        self,
+        motions: Sequence[Motion],
+        *,
+        rounds: int = ROUNDS,
+        on_frame: Callable[[], None] | None = None,
+    ) -> "RefinedPuppet":
+        """This puppet for one clip: every frame drawn, read by the tracker and corrected, `rounds` times
+        at most.
+
+        Frames in which the tracker then finds no face are drawn nearer to the nearest one in which it does,
+        by a third, by two, and at last as that one. Costs about `rounds` times the drawing and reading;
+        `on_frame` is called once a frame and round.
+        """
+        with ClipReader() as reader:
+            still = reader(
+                self._show(self._retarget.probe(np.zeros_like(self._rig.rest[:SURFACE]), np.zeros(3)))
+            )
+        if still is None or not motions:
+            return RefinedPuppet(self, motions, np.zeros((len(motions), len(UNTRIMMED)), np.float32), {})
+        at_rest = signals_of(still[0], np.zeros(3, np.float32))
+        wanted = np.array([self._retarget.wanted(motion, at_rest) for motion in motions], np.float32)
+
+        def read(trims: Floats, eased: dict[int, RigPose]) -> Floats:
+            seen = np.full_like(wanted, np.nan)
+            with ClipReader() as reader:
+                for index, motion in enumerate(motions):
+                    pose = eased.get(index) or self._retarget(motion, trims[index])
+                    if (found := reader(self._show(pose))) is not None:
+                        seen[index] = signals_of(found[0], found[1] - still[1])
+                    if on_frame is not None:
+                        on_frame()
+            return seen
+
+        trims, seen = refine(
+            lambda trims: read(trims, {}),
+            Wanted(wanted),
+            steepness=self._retarget.steepness(),
+            rounds=rounds,
+        )
+        eased: dict[int, RigPose] = {}
+        shares = np.zeros(len(motions))
+        for _ in range(EASE_PASSES):
+            lost = np.isnan(seen).any(1)
+            shown = np.flatnonzero(~lost & (shares == 0))
+            if not lost.any() or not len(shown):
+                break
+            shares[lost] += 1 / EASE_PASSES
+            for index in np.flatnonzero(shares).tolist():
+                near = int(shown[np.abs(shown - index).argmin()])
+                pose, other = (self._retarget(motions[k], trims[k]) for k in (index, near))
+                eased[index] = blended(pose, other, min(float(shares[index]), 1.0))
+            seen = read(trims, eased)
+        return RefinedPuppet(self, motions, trims, eased)
+
+    def _measured(self, model: FaceModel) -> Response | None:
+        """The response of this portrait, drawn and read about a hundred times."""
+        with FaceReader() as reader:
+
+            def probe(offsets: Floats, turn: Floats) -> Probed | None:
+                pose = self._retarget.probe(offsets, turn)
+                seen = reader.with_rotation(self._show(pose))
+                return None if seen is None else Probed(*seen, euler_angles(pose.turn))
+
+            return measure_response(probe, model)
+
+    def trimmed(self, motion: Motion, trim: Floats) -> Image:
+        """As a call, with trim (6,) added, see face/refinement.py."""
+        return self._show(self._retarget(motion, trim))
+
+    def posed(self, pose: RigPose) -> Image:
+        """A pose of this portrait's Retargeter, drawn."""
+        return self._show(pose)
+
+    def _show(self, pose: RigPose) -> Image:
+        rig = self._rig
+        points = rig.pose(pose.offsets, pose.turn, pose.shift, pose.zoom)
+        rasterise(
+            points,
+            self._texture_points,
+            rig.triangles,
+            rig.labels,
+            self._map_u,
+            self._map_v,
+            self._depth,
+            self._labels,
+        )
+        out = np.empty((self.size[1], self.size[0], 3), np.uint8)
+        composite(self._texture, self._background, self._map_u, self._map_v, self._labels, out)
+        for eyeball in self._eyeballs:
+            openness = pose.openness[1 if eyeball.label == LEFT_EYE else 0]
+            patch = eyeball.patch(pose.gaze * rig.scale)
+            moved = rig.place(eyeball.frame, pose.turn, pose.shift, pose.zoom)[:, :2]
+            affine = cv2.getAffineTransform(eyeball.frame_in_patch, moved.astype(np.float32))
+            closing = max(0.0, 1 - openness)
+            paint_eye(out, self._labels, eyeball, patch, affine, closing)
+            upper = list(eyeball.upper)
+            open_margin = rig.place(rig.face_shape[upper], pose.turn, pose.shift, pose.zoom)[:, :2]
+            paint_lid(out, eyeball, affine, open_margin, points[upper, :2], closing)
+        jaw = np.array([pose.jaw_shift, pose.jaw], np.float32)
+        parted = float(pose.offsets[14, 1] - pose.offsets[13, 1])
+        paint_mouth(out, self._labels, self._mouth, rig, pose.turn, pose.shift, pose.zoom, jaw, parted)
+        return out
+
+
+class RefinedPuppet:
+    """A mesh puppet with the corrections of one clip; motions it was not refined for pass as they are."""
+
+    def __init__(
+        self, puppet: MeshPuppet, motions: Sequence[Motion], trims: Floats, eased: dict[int, RigPose]
+    ) -> None:
+        self.size = puppet.size
+        self._puppet = puppet
+        times = [motion.captured_s for motion in motions]
+        self._trims = dict(zip(times, trims, strict=True))
+        self._eased = {times[index]: pose for index, pose in eased.items()}
+
+    def __call__(self, motion: Motion) -> Image:
+        pose = self._eased.get(motion.captured_s)
+        if pose is not None:
+            return self._puppet.posed(pose)
+        return self._puppet.trimmed(motion, self._trims.get(motion.captured_s, UNTRIMMED))
+
+
+def open_mesh(photo: Path | str | Image, *, longest: int, learned: Learned) -> Puppet:
+    """The training-free puppet of a portrait photo, or of the photo in an identity folder."""
+    return MeshPuppet(open_portrait(photo_of(photo), longest=longest))
+
+
+PUPPETS: dict[str, Callable[..., Puppet]] = {"mesh": open_mesh, "directions": open_directions}
+
+
+def open_puppet(
+    method: str,
+    photo: Path | str | Image,
+    *,
+    longest: int = DEFAULT_LONGEST_PX,
+    learned: Learned = Learned(),  # noqa: B008 (frozen)
+) -> Puppet:
+    """A puppet of `photo` by a method's name; pictures come out with their longer side at most `longest`
+    pixels. `learned` is for the methods that run networks.
+
+    Raises WrongUse for an unknown method, BadImage or BadPortrait for a photo that cannot be used.
+    """
+    if method not in PUPPETS:
+        raise WrongUse(f"method {method!r} is not known, expected one of: {', '.join(PUPPETS)}")
+    return PUPPETS[method](photo, longest=longest, learned=learned)
+
+
+def portrait_of(puppet: Puppet, path: Path) -> Image:
+    """What a puppet looks like at rest: what it tells, or the photo it was opened with."""
+    own = getattr(puppet, "portrait", None)
+    return own if isinstance(own, np.ndarray) else read_photo(Path(str(photo_of(path))))

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Work without a camera: rendering clips, benchmarks, the demo."""

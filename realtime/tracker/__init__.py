@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Frames to motions: the driver followed in camera pictures."""

@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: MIT
+"""The directions puppet over a small real generator: the driver moves the code, the head returns into its
+photo, and what does not fit together is said in one line.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="torch makes the small model")
+pytest.importorskip("onnx", reason="onnx writes its graph")
+
+from small_latent import KEY, SIZE, astronaut, write_model, write_small_identity
+
+from engines import TensorSpec
+from engines.base import Array, Provenance
+from face.alignment import aligned_crop
+from face.direction_parameters import INDEX, NAMES, RANGES, SCALED_LIMIT
+from face.errors import BadPortrait, EngineUnavailable, ModelUnavailable, WrongUse
+from face.motion import BLENDSHAPE_INDEX, Motion
+from face.motion_vector import motion_of, resting_vector
+from methods import making as workshop
+from methods.directions.puppet import (
+    LARGEST_EXPRESSION,
+    LARGEST_GAZE,
+    DirectionsPuppet,
+    Learned,
+    head_move,
+    held_together,
+    open_directions,
+)
+from methods.identity import INDEX as IDENTITY_INDEX
+from methods.identity import Identity, read_identity
+from methods.mesh.puppet import open_puppet
+from methods.paste_back import STILL, HeadMove, PasteBack
+from methods.portrait import Portrait
+
+PLACES_BACK = 4.0  # grey levels: the crop is sampled twice on its way there and back
+
+
+class Easel:
+    """An Engine that writes down delta and draws the picture it was given."""
+
+    def __init__(self, picture: Array) -> None:
+        self.deltas: list[Array] = []
+        self.closed = False
+        self.inputs = (TensorSpec("identity", (1, 8, 512)), TensorSpec("delta", (1, len(NAMES))))
+        self.outputs = (TensorSpec("image", (1, *picture.shape), "uint8"),)
+        self.provenance = Provenance(Path("easel"), "onnx", "none", "none")
+        self._picture = picture
+
+    def run(self, **arrays: Array) -> dict[str, Array]:
+        self.deltas.append(arrays["delta"][0].copy())
+        return {"image": self._picture[None].copy()}
+
+    def close(self) -> None:
+        self.closed = True
+
+    def __enter__(self) -> "Easel":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Portrait:
+    return astronaut()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("small") / "model")
+
+
+@pytest.fixture(scope="module")
+def folder(portrait: Portrait, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_identity(tmp_path_factory.mktemp("small") / "identity", portrait)
+
+
+@pytest.fixture
+def identity(folder: Path) -> Identity:
+    return read_identity(folder)
+
+
+def driver(*, turn: tuple[float, float, float] = (0, 0, 0), relative: bool = True, **scores: float) -> Motion:
+    rest = motion_of(resting_vector(), (640, 480), captured_s=0.0)
+    values = np.zeros(52, np.float32)
+    for name, value in scores.items():
+        values[BLENDSHAPE_INDEX[name]] = value
+    turned = np.array(turn, np.float32)
+    return replace(rest, rotation=turned, blendshapes=values, neutral=rest if relative else None)
+
+
+def deltas_of(identity: Identity, *motions: Motion) -> list[Array]:
+    easel = Easel(np.zeros((SIZE, SIZE, 3), np.uint8))
+    puppet = DirectionsPuppet(identity, easel, frame="raw", longest=256)
+    easel.deltas.clear()
+    for motion in motions:
+        puppet(motion)
+    return easel.deltas
+
+
+def test_the_drivers_change_against_its_rest_is_what_shifts_the_code(identity: Identity) -> None:
+    still, turned = deltas_of(identity, driver(), driver(turn=(10, 0, 0)))
+    assert not still.any()
+    expected = np.zeros(len(NAMES), np.float32)
+    expected[INDEX["yaw"]] = 10 / RANGES[INDEX["yaw"]] * SCALED_LIMIT
+    assert np.allclose(turned, expected, atol=1e-5)
+
+
+def test_without_a_rest_the_driver_is_taken_against_the_portrait(identity: Identity) -> None:
+    (delta,) = deltas_of(identity, driver(turn=(0, 0, 0), relative=False))
+    wanted = -identity.p_source[INDEX["yaw"]] / RANGES[INDEX["yaw"]] * SCALED_LIMIT
+    assert np.isclose(delta[INDEX["yaw"]], wanted, atol=1e-4)
+
+
+def test_what_no_face_can_show_is_not_asked_for(identity: Identity) -> None:
+    smiling = replace(identity, p_source=np.where(np.arange(len(NAMES)) == INDEX["smile"], 0.9, 0.0))
+    (delta,) = deltas_of(smiling, driver(turn=(80, 0, 0), mouthSmileLeft=1, mouthSmileRight=1))
+    assert delta[INDEX["smile"]] <= 0.1 / RANGES[INDEX["smile"]] * SCALED_LIMIT + 1e-4
+    assert abs(delta[INDEX["yaw"]]) <= SCALED_LIMIT
+    (shut,) = deltas_of(smiling, driver(eyeBlinkLeft=1, eyeBlinkRight=1))
+    assert np.abs(shut).max() <= SCALED_LIMIT
+
+
+def test_an_expression_is_made_less_as_a_whole_and_poses_are_left() -> None:
+    grin = np.full(len(NAMES), 4.0, np.float32)
+    grin[INDEX["yaw"]], grin[INDEX["gaze_x"]] = 5.0, -6.0
+    held = held_together(grin)
+    assert held[INDEX["yaw"]] == 5.0 and held[INDEX["pitch"]] == 4.0
+    expression = np.delete(held, [INDEX["yaw"], INDEX["pitch"]])
+    assert np.isclose(np.linalg.norm(expression), LARGEST_EXPRESSION, rtol=1e-4)
+    assert np.isclose(held[INDEX["smile"]], held[INDEX["jaw_open"]]), "in proportion"
+    assert abs(held[INDEX["gaze_x"]]) <= LARGEST_GAZE
+    smile = np.zeros(len(NAMES), np.float32)
+    smile[INDEX["smile"]] = 5.0
+    assert np.array_equal(held_together(smile), smile), "one alone is passed on"
+
+
+def test_the_head_is_laid_where_it_was(portrait: Portrait) -> None:
+    crop = aligned_crop(portrait.image, portrait.landmarks, 256)
+    whole = np.ones((256, 256), np.float32)
+    alpha = cv2.warpAffine(portrait.alpha, crop.to_crop, (256, 256))
+    paste = PasteBack(portrait.image, portrait.alpha, portrait.landmarks, 256)
+    assert paste.size == portrait.image.shape[1::-1]
+    back = paste(crop.image, alpha, STILL)
+    inside = portrait.alpha > 0.98
+    assert float(np.abs(back.astype(int) - portrait.image)[inside].mean()) < PLACES_BACK
+    # And the match of colours takes an even cast out of what was generated.
+    cast = np.clip(crop.image.astype(int) + (20, -10, 15), 0, 255).astype(np.uint8)
+    before = float(np.abs(paste(cast, alpha, STILL).astype(int) - portrait.image)[inside].mean())
+    paste.match_colours(cast, whole)
+    after = float(np.abs(paste(cast, alpha, STILL).astype(int) - portrait.image)[inside].mean())
+    assert after < before / 2
+
+
+def test_the_background_stays_whatever_is_generated(portrait: Portrait) -> None:
+    paste = PasteBack(portrait.image, portrait.alpha, portrait.landmarks, 256)
+    red = np.zeros((256, 256, 3), np.uint8) + np.array((255, 0, 0), np.uint8)
+    nowhere = np.zeros((256, 256), np.float32)
+    moved = paste(red, nowhere, HeadMove((20, 5, 10), (0.3, 0.1), 1.1))
+    assert not (moved == (255, 0, 0)).all(2).any()
+    nobody = paste(red, nowhere, STILL)
+    far = cv2.dilate(portrait.alpha, np.ones((41, 41))) < 0.01
+    assert np.array_equal(nobody[far], portrait.image[far])
+    head = nobody[portrait.alpha > 0.9]
+    photo = portrait.image[portrait.alpha > 0.9]
+    assert float(np.abs(head.astype(int) - photo).mean()) > 5, "the photo's head does not show through"
+
+
+def test_a_turned_head_moves_its_crop_and_a_still_one_does_not(portrait: Portrait) -> None:
+    paste = PasteBack(portrait.image, portrait.alpha, portrait.landmarks, 256)
+    rest = paste._quad(STILL)
+    left = paste._quad(HeadMove((20, 0, 0), (0, 0), 1)).mean(0) - rest.mean(0)
+    right = paste._quad(HeadMove((-20, 0, 0), (0, 0), 1)).mean(0) - rest.mean(0)
+    assert left[0] > 1 > -1 > right[0], "to its own left is to the picture's right"
+    tilted = paste._quad(HeadMove((0, 0, 15), (0, 0), 1))
+    across = tilted[3] - tilted[0]
+    assert abs(np.degrees(np.arctan2(across[1], across[0]))) > 2
+
+
+def test_head_moves_are_bounded() -> None:
+    motion = driver()
+    assert motion.neutral is not None
+    far = replace(motion, translation=np.array((3, -3), np.float32), scale=motion.scale * 9)
+    move = head_move(far, open_rest())
+    assert max(abs(v) for v in move.shift) <= 0.5 and move.zoom <= 1.25
+    assert head_move(motion, open_rest()) == STILL
+
+
+def open_rest():
+    from realtime.live.reference import FRONTAL
+
+    return FRONTAL
+
+
+@pytest.mark.parametrize("frame", ["photo", "crop", "raw"])
+def test_pictures_have_the_size_of_their_frame(model: Path, folder: Path, frame: str) -> None:
+    learned = Learned(model=model, engine="onnx", frame=frame)  # type: ignore[arg-type]
+    puppet = open_directions(folder, longest=160, learned=learned)
+    size = {"photo": (160, 160), "crop": (SIZE, SIZE), "raw": (SIZE, SIZE)}[frame]
+    image = puppet(driver(turn=(8, 0, 5), jawOpen=0.3))
+    assert puppet.size == size and image.shape == (size[1], size[0], 3)
+    puppet.close()
+
+
+def test_the_mesh_takes_the_photo_of_an_identity(folder: Path) -> None:
+    assert open_puppet("mesh", folder, longest=128).size == (128, 128)
+
+
+def test_an_identity_of_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
+    other = write_model(tmp_path / "other", key="0ther" * 8)
+    with pytest.raises(ModelUnavailable, match="was made with model .* enroll the portrait again"):
+        open_directions(folder, longest=128, learned=Learned(model=other))
+
+
+def test_an_identity_of_another_version_is_refused(folder: Path, model: Path, tmp_path: Path) -> None:
+    copy = copied(folder, tmp_path / "identity")
+    change_index(copy, format="facepuppet-identity-0")
+    with pytest.raises(ModelUnavailable, match="facepuppet-identity-0.*enroll the portrait again"):
+        open_directions(copy, longest=128, learned=Learned(model=model))
+
+
+@pytest.mark.parametrize("name", ["identity.npz", "portrait.png", "mask.png"])
+@pytest.mark.parametrize("fault", ["cut short", "altered", "missing"])
+def test_a_damaged_identity_is_named(folder: Path, tmp_path: Path, name: str, fault: str) -> None:
+    copy = copied(folder, tmp_path / "identity")
+    damage(copy / name, fault)
+    with pytest.raises(ModelUnavailable, match=f"{name} is missing, cut short or altered"):
+        read_identity(copy)
+
+
+@pytest.mark.parametrize("fault", ["cut short", "altered", "missing"])
+def test_a_damaged_model_is_named(model: Path, folder: Path, tmp_path: Path, fault: str) -> None:
+    copy = copied(model, tmp_path / "model")
+    damage(copy / "live.onnx", fault)
+    with pytest.raises(ModelUnavailable, match=r"live\.onnx"):
+        open_directions(folder, longest=128, learned=Learned(model=copy))
+
+
+def test_an_index_that_vouches_for_nothing_is_refused(folder: Path, tmp_path: Path) -> None:
+    copy = copied(folder, tmp_path / "identity")
+    change_index(copy, files=[])
+    with pytest.raises(ModelUnavailable, match="does not vouch for"):
+        read_identity(copy)
+
+
+def test_a_model_without_a_live_graph_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match="has no live graph for --method directions"):
+        bare = write_model(tmp_path / "bare", live=False)
+        open_directions(folder, longest=128, learned=Learned(model=bare))
+
+
+def test_a_model_of_another_tracker_is_refused(folder: Path, tmp_path: Path) -> None:
+    strange = write_model(tmp_path / "strange", parameters=("neck", "knee"))
+    with pytest.raises(ModelUnavailable, match=r"moved by 2 numbers \(neck, knee\)"):
+        open_directions(folder, longest=128, learned=Learned(model=strange))
+
+
+def test_a_folder_that_is_no_model_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match="no model in"):
+        open_directions(folder, longest=128, learned=Learned(model=tmp_path))
+
+
+def test_an_engine_asked_for_by_name_is_had_or_is_an_error(folder: Path, model: Path) -> None:
+    with pytest.raises((WrongUse, EngineUnavailable)):
+        open_directions(folder, longest=128, learned=Learned(model=model, engine="torch"))
+    with pytest.raises(WrongUse, match="expected one of"):
+        open_directions(folder, longest=128, learned=Learned(model=model, engine="abacus"))
+
+
+def test_a_model_without_a_mapping_makes_no_faces(model: Path) -> None:
+    with pytest.raises(ModelUnavailable, match="no mapping graph"):
+        open_directions("seed:3", longest=128, learned=Learned(model=model))
+    with pytest.raises(WrongUse, match="psi is 1.5"):
+        open_directions("seed:3:1.5", longest=128, learned=Learned(model=model))
+
+
+def test_the_missing_extra_is_one_line_with_the_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(workshop, "missing_parts", lambda: ("random_face",))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(ModelUnavailable, match=r"random_face is not installed; run: pip install 'facepuppet"):
+        open_directions("seed:3", longest=128, learned=Learned())
+
+
+@pytest.mark.parametrize("faces", [0, 2])
+def test_a_photo_that_cannot_be_used_starts_no_process(
+    model: Path, portrait: Portrait, monkeypatch: pytest.MonkeyPatch, faces: int
+) -> None:
+    monkeypatch.setattr(workshop, "perform", lambda *given: pytest.fail("a process was started"))
+    photo = np.full((256, 256, 3), 90, np.uint8) if faces == 0 else np.hstack([portrait.image] * 2)
+    with pytest.raises(BadPortrait, match="no face" if faces == 0 else "2 faces"):
+        open_directions(photo, longest=128, learned=Learned(model=model))
+
+
+def test_a_photo_is_enrolled_once_and_then_found(
+    model: Path, portrait: Portrait, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    asked: list[list[str]] = []
+
+    def enrol(arguments: list[str], title: str) -> None:
+        asked.append(arguments)
+        write_small_identity(Path(arguments[arguments.index("--out") + 1]), portrait)
+
+    monkeypatch.setattr(workshop, "perform", enrol)
+    monkeypatch.setattr(workshop, "missing_parts", lambda: ())
+    photo = tmp_path / "me.png"
+    cv2.imwrite(str(photo), portrait.image[..., ::-1])
+    for _ in range(2):
+        open_directions(photo, longest=128, learned=Learned(model=model)).close()
+    assert len(asked) == 1 and asked[0][:2] == ["enroll", str(photo)]
+    assert KEY[:16] in asked[0][asked[0].index("--out") + 1], "kept under the model's key"
+    cv2.imwrite(str(photo), portrait.image[:, ::-1, ::-1])
+    open_directions(photo, longest=128, learned=Learned(model=model)).close()
+    assert len(asked) == 2, "another photo under the same name"
+
+
+def test_a_photo_is_not_enrolled_for_a_model_that_cannot_be(
+    portrait: Portrait, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(workshop, "perform", lambda *given: pytest.fail("a process was started"))
+    strange = write_model(tmp_path / "strange", name="another")
+    with pytest.raises(ModelUnavailable, match="cannot be enrolled for another, only for ffhq-mobile"):
+        open_directions(portrait.image, longest=128, learned=Learned(model=strange))
+
+
+def copied(source: Path, target: Path) -> Path:
+    target.mkdir()
+    for path in source.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+def change_index(folder: Path, **values: object) -> None:
+    path = folder / IDENTITY_INDEX
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def damage(path: Path, fault: str) -> None:
+    content = path.read_bytes()
+    if fault == "missing":
+        path.unlink()
+    elif fault == "cut short":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        path.write_bytes(content[:-4] + bytes(255 - byte for byte in content[-4:]))

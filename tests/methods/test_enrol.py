@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""Enrolment over a small random generator and a real portrait: nearer step by step, whole or not at all."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("onnx", reason="onnx writes the tuned graph")
+
+import cv2
+import torch
+from skimage import data
+
+from engines import open_engine
+from engines.networks.directions import Directions, DirectionsConfig
+from engines.networks.mobile_stylegan import MobileSynthesis, MobileSynthesisConfig
+from engines.networks.stylegan2 import Mapping, MappingConfig
+from export.ffhq_model import Parts
+from face.direction_parameters import NAMES
+from face.errors import BadPortrait, ModelUnavailable, SinkUnavailable
+from methods import enrol as enrolment
+from methods.enrol import LARGEST_ROW, EnrolConfig, bounded_rows, enrol
+from methods.identity import read_identity
+from realtime.offline.builtin import portrait_path
+from training.likeness import Likeness, face_weight
+
+SIZE, ROWS, W_DIM = 64, 8, 512
+QUICK = EnrolConfig(code_steps=20, tune_steps=60, limit_s=60, threads=1, tune_rate=1e-2)
+
+
+def small_parts(size: int) -> Parts:
+    torch.manual_seed(0)
+    synthesis = MobileSynthesis(MobileSynthesisConfig((32, 32, 16, 16), w_dim=W_DIM)).eval()
+    directions = Directions(DirectionsConfig(parameters=len(NAMES), rows=4, w_dim=W_DIM, bias=False)).eval()
+    mapping = Mapping(MappingConfig(num_ws=ROWS, num_layers=2)).eval()
+    return Parts(synthesis, mapping, directions, None, torch.zeros(W_DIM), "5ma11" * 8)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A random generator's faces are none, so the recogniser stays out; colours lead."""
+    monkeypatch.setattr(enrolment, "load_parts", small_parts)
+    monkeypatch.setattr(enrolment, "_recogniser", lambda: None)
+
+
+def test_an_enrolment_comes_nearer_and_is_read_back(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "me"
+    told: list[tuple[str, int, int]] = []
+    rough = enrol(portrait_path(), tmp_path / "rough", size=SIZE, config=EnrolConfig(1, 0, 60, 1))
+    made = enrol(portrait_path(), out, size=SIZE, config=QUICK, on_step=lambda *given: told.append(given))
+    assert made.psnr_db > rough.psnr_db + 1, "steps on code and generator bring it nearer to the photo"
+    assert made.code_steps == 20 and made.tune_steps == 60
+    assert [what for what, done, of in told if done == of] == ["refining", "tuning", "writing"]
+    identity = read_identity(out)
+    assert identity.w_plus.shape == (ROWS, W_DIM) and identity.model == "5ma11" * 8
+    assert identity.portrait.shape == data.astronaut().shape and identity.name == "astronaut.png"
+    assert identity.live is not None and read_identity(tmp_path / "rough").live is None
+    with open_engine(identity.live, backend="onnx") as engine:
+        still = np.zeros((1, len(NAMES)), np.float32)
+        image = engine.run(identity=identity.w_plus[None], delta=still)["image"]
+    assert image.shape == (1, SIZE, SIZE, 3) and image.dtype == np.uint8
+
+
+def test_an_interrupted_enrolment_leaves_nothing(tmp_path: Path) -> None:
+    def interrupt(what: str, done: int, total: int) -> None:
+        if (what, done) == interrupted_at:
+            raise KeyboardInterrupt
+
+    for interrupted_at in (("refining", 1), ("tuning", 3), ("writing", 1)):
+        with pytest.raises(KeyboardInterrupt):
+            enrol(portrait_path(), tmp_path / "deep" / "me", size=SIZE, config=QUICK, on_step=interrupt)
+        assert not list(tmp_path.iterdir()), interrupted_at
+
+
+def test_time_that_runs_out_ends_the_search_and_not_the_enrolment(tmp_path: Path) -> None:
+    made = enrol(
+        portrait_path(), tmp_path / "me", size=SIZE, config=EnrolConfig(10**6, 10**6, 4.0, threads=1)
+    )
+    assert 0 < made.code_steps < 10**6 and made.seconds < 20
+    assert read_identity(tmp_path / "me").size == SIZE
+
+
+def test_an_enrolment_that_went_before_stays_when_the_next_one_fails(tmp_path: Path) -> None:
+    out = tmp_path / "me"
+    enrol(portrait_path(), out, size=SIZE, config=EnrolConfig(1, 0, 60, 1))
+    before = read_identity(out)
+    wall = tmp_path / "wall.png"
+    cv2.imwrite(str(wall), np.full((300, 300, 3), 120, np.uint8))
+    with pytest.raises(BadPortrait, match="no face"):
+        enrol(wall, out, size=SIZE, config=QUICK)
+    assert np.array_equal(read_identity(out).w_plus, before.w_plus)
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SinkUnavailable):
+        enrol(portrait_path(), tmp_path / "file", size=SIZE, config=EnrolConfig(1, 0, 60, 1))
+
+
+def test_missing_weights_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def missing(size: int) -> Parts:
+        raise ModelUnavailable("head is missing, expected a file")
+
+    monkeypatch.setattr(enrolment, "load_parts", missing)
+    with pytest.raises(ModelUnavailable):
+        enrol(portrait_path(), tmp_path / "me", size=SIZE, config=QUICK)
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_of_a_code_stay_near_their_mean() -> None:
+    code = torch.randn(1, ROWS, W_DIM) * 3
+    apart = bounded_rows(code) - code.mean(1, keepdim=True)
+    assert float(apart.square().mean(2).sqrt().max()) <= LARGEST_ROW * 1.001
+    near = torch.randn(1, ROWS, W_DIM) * 0.1
+    assert torch.allclose(bounded_rows(near), near, atol=1e-6)
+
+
+def test_likeness_is_least_for_the_portrait_itself() -> None:
+    torch.manual_seed(1)
+    picture = torch.rand(1, 3, 64, 64) * 2 - 1
+    landmarks = torch.rand(478, 3) * 30 + 17
+    likeness = Likeness(picture, landmarks, face_weight(landmarks, 64), recogniser=None)
+    same, terms = likeness(picture)
+    assert float(same) == 0 and set(terms) == {"pixels"}
+    distances = [float(likeness(picture + amount)[0]) for amount in (0.05, 0.1, 0.4)]
+    assert 0 < distances[0] < distances[1] < distances[2]
+    assert np.isnan(likeness.identity_distance(picture))
+
+
+def test_the_face_counts_more_than_its_surroundings() -> None:
+    landmarks = torch.rand(478, 3) * 20 + 22
+    weight = face_weight(landmarks, 64)
+    assert float(weight[32, 32]) > 2.5 and float(weight[2, 2]) < 1.1
