@@ -8,10 +8,10 @@ import numpy as np
 
 from benchmarks.identity import Embedder, Spread, spread
 from benchmarks.raw_track import SIGNALS, RawTracker, clip_frames, signals_of
+from face.arrays import Floats, Image
 from face.calibration import neutral_of
 from face.errors import BadVideo
-from face.motion import Floats, Motion
-from realtime.frame import Image
+from face.motion import Motion
 from realtime.sources import VIDEO_SUFFIXES
 from realtime.tracker.face_tracker import FaceTracker
 

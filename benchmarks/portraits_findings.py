@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.portraits_judges import Driven, Driver, Rebuilt, Yardsticks
 from benchmarks.portraits_measures import Transfer, transfer, unmoved
-from realtime.frame import Image
+from face.arrays import Image
 
 # Drawn as live unless refined; the driver's movement is added to the photo unless absolute.
 METHODS = ("directions", "mesh", "directions-absolute", "mesh-absolute", "mesh-refined")

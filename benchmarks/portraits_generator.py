@@ -8,12 +8,12 @@ from benchmarks.portraits_judges import crop_of
 from engines import Engine, open_engine
 from engines.networks.feature_encoder import FeatureEncoder
 from export.ffhq_model import load_parts
+from face.arrays import Image
 from face.direction_parameters import NAMES
 from methods.enrol import encoded
 from methods.identity import Identity, check_model
 from methods.making import ffhq_model
 from methods.model import open_model
-from realtime.frame import Image
 from training.judges import open_embedding
 
 SIZE = 256  # of the generated crop

@@ -19,14 +19,13 @@ from benchmarks.portraits_perceptual import open_lite0, perceptual
 from benchmarks.raw_track import SIGNALS, clip_frames
 from benchmarks.sheets import around_face
 from face.alignment import aligned_crop
+from face.arrays import Floats, Image
 from face.errors import BadVideo
 from face.motion import BLENDSHAPES, Motion
 from methods.directions.train_measured import SecondRecogniser
 from methods.identity import Identity
-from realtime.frame import Image, Puppet
+from realtime.frame import Puppet
 from training.judges import Seen, StillTracker
-
-Floats = NDArray[np.float32]
 
 EMBED_EVERY = 4  # measured frames; the recognisers take longer than all the rest
 STAGES = ("encoder alone", "code alone", "tuned")

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from realtime.frame import Image
+from face.arrays import Image
 
 Record = TypeVar("Record")
 

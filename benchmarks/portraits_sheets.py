@@ -9,7 +9,7 @@ from benchmarks.portraits_findings import ABSOLUTE, Findings, Pair
 from benchmarks.portraits_judges import MOMENTS
 from benchmarks.portraits_kept import CELL_PX
 from benchmarks.sheets import contact_sheet
-from realtime.frame import Image
+from face.arrays import Image
 
 PER_SHEET = 2  # portraits
 WORDS = {1: "max", -1: "min", 0: "most"}

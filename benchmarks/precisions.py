@@ -27,7 +27,7 @@ from export import LiveRequest
 from export.checkpoints.ffhq_mobile import find_ffhq_mobile, read_ffhq_mobile
 from export.live_export import likely_motions, write_live
 from export.verify import compare_pictures
-from realtime.frame import Image
+from face.arrays import Image
 from realtime.machine import this_machine
 
 PARAMETERS = 15

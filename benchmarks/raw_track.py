@@ -7,8 +7,9 @@ from typing import Self
 
 import numpy as np
 
-from face.motion import BLENDSHAPE_INDEX, Floats
-from realtime.frame import Frame, Image
+from face.arrays import Floats, Image
+from face.frame import Frame
+from face.motion import BLENDSHAPE_INDEX
 from realtime.sources.video import Video
 from realtime.tracker.landmarker import Face, FaceLandmarker
 

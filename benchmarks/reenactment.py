@@ -14,7 +14,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -25,13 +24,12 @@ from benchmarks.raw_track import SIGNALS, RawTracker, signals_of, track_still
 from benchmarks.report import markdown, page, sections, write_csv, write_series
 from benchmarks.sheets import around_face, contact_sheet, time_plot
 from engines.quiet import quiet_natives
+from face.arrays import Floats, Image
 from face.errors import BadPortrait, PuppetError, WrongUse
 from face.photo import SUFFIXES, read_photo
 from methods.mesh.puppet import PUPPETS, MeshPuppet, open_puppet
-from realtime.frame import Image, Puppet
+from realtime.frame import Puppet
 from realtime.machine import this_machine
-
-Floats = NDArray[np.float32]
 
 PLOTS = 8  # time plots of the worst pairs
 

@@ -13,7 +13,7 @@ from PIL import ImageDraw
 
 from benchmarks.measures import Pair
 from benchmarks.raw_track import SIGNALS
-from realtime.frame import Image
+from face.arrays import Image
 
 CELL_PX = 200
 LABEL_PX = 18

@@ -17,15 +17,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from face.arrays import Floats, Image
 from face.motion_vector import LOG_SCALE, ROTATION, SHAPE, landmarks_of, vector_of
 from face.smoothing import MotionSmoother
-from realtime.frame import Image
 from realtime.sources import open_source
 from realtime.tracker.landmarker import FaceLandmarker
 
-Floats = NDArray[np.float32]
 NOISE = 5.0  # grey levels, before JPEG at quality 85: a webcam in a living room
 STILL_FRAMES = 90
 SETTLING = 15  # frames that are left out at the start

@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Image = NDArray[np.uint8]
+from face.arrays import Floats, Image
 
 # The six points that 68-point landmarks have on each eye: corners, upper rim, lower rim.
 RIGHT_EYE = (33, 160, 158, 133, 153, 144)

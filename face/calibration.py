@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from face.motion import BLENDSHAPE_INDEX, BLENDSHAPES, Floats, Motion
+from face.arrays import Floats
+from face.motion import BLENDSHAPE_INDEX, BLENDSHAPES, Motion
 from face.motion_vector import GAZE, ROTATION, SCORES, SHAPE
 
 # What a score of 1 costs; lids and lips are judged by their opening. Squints belong to many a rest.

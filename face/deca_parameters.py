@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from face.arrays import Floats, Image
 from face.face_model import face_model
-from face.motion import Floats, Motion
-
-Image = NDArray[np.uint8]
+from face.motion import Motion
 
 POSE = ("deca:yaw", "deca:pitch", "deca:roll", "deca:jaw")  # degrees, degrees, degrees, radians
 JAW = POSE.index("deca:jaw")

@@ -10,7 +10,8 @@ instead.
 import numpy as np
 from numpy.typing import NDArray
 
-from face.motion import BLENDSHAPE_INDEX, BLENDSHAPES, Floats, Motion
+from face.arrays import Floats
+from face.motion import BLENDSHAPE_INDEX, BLENDSHAPES, Motion
 
 SCALED_LIMIT = (
     6.0  # a of the paper: every number is brought to [-a, a] (Bounareli et al. 2022, section 3.1.4)

@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from face.arrays import Floats
 from face.motion import BLENDSHAPE_INDEX, LANDMARKS
 from face.pose import similarity_fit
-
-Floats = NDArray[np.float32]
 
 # Rings of landmark indices, each once around. Right and left are the subject's.
 RIGHT_EYE_UPPER = (33, 246, 161, 160, 159, 158, 157, 173, 133)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from face.arrays import Floats
 from face.face_model import (
     LEFT_EYE_LOWER,
     LEFT_EYE_UPPER,
@@ -14,7 +15,7 @@ from face.face_model import (
     RIGHT_EYE_LOWER,
     RIGHT_EYE_UPPER,
 )
-from face.motion import LANDMARKS, Floats, Motion
+from face.motion import LANDMARKS, Motion
 from face.motion_vector import GAZE, HEAD_POSE, SCORES, SHAPE, motion_of, vector_of_motion
 from face.regions import eye_scores, eye_weights
 

@@ -9,10 +9,9 @@ steadier than either.
 import numpy as np
 from numpy.typing import NDArray
 
+from face.arrays import Floats
 from face.face_model import LEFT_IRIS, RIGHT_IRIS
 from face.motion import BLENDSHAPE_INDEX
-
-Floats = NDArray[np.float32]
 
 SCORE_DEGREES = 30.0  # eye rotation at a look score of 1
 # An iris, 11.7 mm wide, measures 0.136 outer eye distances; it lies some 10.5 mm before the point the eye

@@ -4,8 +4,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from face.arrays import Floats
 from face.face_model import LEFT_EYE_LOWER, LEFT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER
-from face.motion import BLENDSHAPE_INDEX, LANDMARKS, Floats
+from face.motion import BLENDSHAPE_INDEX, LANDMARKS
 from face.motion_vector import CENTRE, LOG_SCALE, ROTATION, SCORES, SHAPE, TURN
 
 SHUT_S, KEPT_S, OPEN_S = 0.09, 0.04, 0.19  # lids fall faster than they rise

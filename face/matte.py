@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from face.arrays import Floats
+
 Bytes = NDArray[np.uint8]
 
 

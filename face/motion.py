@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from face.arrays import Floats
 
 LANDMARKS = (
     478  # MediaPipe Face Landmarker: 0-467 surface, 468-472 right iris, 473-477 left iris (subject's sides)

@@ -12,8 +12,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from face.arrays import Floats
 from face.face_model import face_model
-from face.motion import BLENDSHAPES, LANDMARKS, Floats, Motion
+from face.motion import BLENDSHAPES, LANDMARKS, Motion
 from face.pose import euler_angles, rotation_matrix
 
 ROTATION = slice(0, 3)  # Motion.rotation, degrees

@@ -4,7 +4,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from face.arrays import Floats
 
 
 class OneEuro:

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageFile
 
+from face.arrays import Image
 from face.errors import BadImage, WrongUse
-
-Image = NDArray[np.uint8]  # (H, W, 3) uint8 RGB, C-contiguous
 
 SMALLEST_SIDE = 16  # pixels; nothing below can hold a face of any use
 LONGEST_SIDE = 4096  # pixels; larger pictures are reduced to this while they are read

@@ -9,7 +9,7 @@ that faces the camera upright has rotation identity.
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from face.arrays import Floats
 
 
 def rotation_matrix(yaw: float, pitch: float, roll: float) -> Floats:

@@ -10,7 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from face.arrays import Floats
+
 Bytes = NDArray[np.uint8]
 EMPTY = 0  # label of a pixel no triangle covers
 FARTHEST = np.float32(1e30)  # depth of a pixel no triangle covers; finite, as fast maths knows no infinity

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from face.arrays import Floats
 from face.face_model import (
     LEFT_EYE_LOWER,
     LEFT_EYE_UPPER,
@@ -15,8 +16,6 @@ from face.face_model import (
     face_model,
 )
 from face.motion import BLENDSHAPES, LANDMARKS
-
-Floats = NDArray[np.float32]
 
 LID_REACH = 0.06  # outer eye distances: skin this near to a lid's rim moves with the eye,
 LID_FADE = 0.16  # and from here on not at all; the brows begin at about 0.18

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from face.arrays import Floats
 from face.face_model import LEFT_EYE_LOWER, LEFT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER, face_model
 from face.motion import BLENDSHAPE_INDEX, LANDMARKS, Motion
 from face.pose import euler_angles, rotation_matrix
-
-Floats = NDArray[np.float32]
 
 PERIOD_S = 10.0  # the script starts and ends at rest, so that it can be looped
 GAZE_DEGREES = 30.0  # eye rotation at a look score of 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from face.motion import Floats
+from face.arrays import Floats
 from face.motion_vector import CENTRE, GAZE, LOG_SCALE, ROTATION, SCORES, SHAPE, SIZE, TURN
 from face.one_euro import OneEuro
 from face.regions import eye_weights, mouth_landmarks

@@ -2,9 +2,8 @@
 """A jump turned into a glide: what a value jumped by is an offset that dies away. Knows no faces."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from face.arrays import Floats
 
 SETTLED = 4.74  # (1 + x) exp(-x) = 5 % of the offset are left at this x
 NOTHING = 2e-4  # an offset not worth keeping: degrees, or shares of a face or a picture

@@ -12,6 +12,7 @@ from mediapipe.tasks.python.core.base_options import BaseOptions
 from numpy.typing import NDArray
 
 from engines.package_models import segmenter_model
+from face.arrays import Floats, Image
 from face.errors import BadPortrait
 from face.face_model import face_model
 from face.gaze import gaze_of
@@ -19,9 +20,6 @@ from face.matte import refine_matte
 from face.motion import Motion
 from face.motion_vector import motion_of, vector_of
 from methods.portrait import FaceReader
-from realtime.frame import Image
-
-Floats = NDArray[np.float32]
 
 REACH = 0.016  # of the crop's side: how far the matte's edge may be moved to the picture's
 FRESH = 0.6  # share of a new matte; the rest is the last one's, which takes the flicker out of its edge,

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import model_folder
+from face.arrays import Floats, Image
 from face.errors import ModelUnavailable
-from realtime.frame import Image
 
 FORMAT = "facepuppet-identity-1"
 INDEX = "identity.json"
@@ -32,8 +32,6 @@ THUMBNAIL = "thumbnail.jpg"
 LIVE = "live.onnx"
 LONGEST_PX = 2048  # of the photo that is kept
 THUMBNAIL_PX = 160
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from face.alignment import crop_transform, ffhq_quad
+from face.arrays import Floats, Image
 from face.face_model import face_model
 from face.matte import background_plate
 from face.motion_vector import HEAD_CENTRE
 from face.pose import euler_angles, rotation_matrix
-from realtime.frame import Image
-
-Floats = NDArray[np.float32]
 
 CHIN = 152  # landmark
 # In sides of the crop.

@@ -15,12 +15,12 @@ from mediapipe.tasks.python.core.base_options import BaseOptions
 from numpy.typing import NDArray
 
 from engines.package_models import landmarker_model, segmenter_model
+from face.arrays import Image
 from face.errors import BadPortrait
 from face.face_model import face_model
 from face.matte import refine_matte
 from face.photo import read_photo
 from face.pose import euler_angles, rotation_of
-from realtime.frame import Image
 
 SMALLEST_FACE_PX = 64  # width of the face in the photo; below it there is nothing to show
 CLIP_FACES = 3  # for one face MediaPipe smooths over time, for several it does not

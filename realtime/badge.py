@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
+from face.arrays import Image
 from face.errors import BadVideo
-from realtime.frame import Image
 
 CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right")
 

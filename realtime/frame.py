@@ -2,25 +2,11 @@
 """What travels along the line and who handles it. Knows no implementation of any of them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
+from face.arrays import Image
+from face.frame import Frame
 from face.motion import Motion
-
-Image = NDArray[np.uint8]  # (H, W, 3) uint8 RGB, C-contiguous
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One picture and the instant it was captured; a step that changes the picture keeps the instant."""
-
-    image: Image
-    captured_s: float  # time.perf_counter() when the driver handed it over; video files: see `media_s`
-    index: int  # counts up from 0 at the source, gaps where the source itself dropped
-    media_s: float | None = None  # presentation time in the file, seconds from its start; None if live
 
 
 class EndOfLine(Exception):

@@ -22,7 +22,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from realtime.frame import EndOfLine, Frame, Sink, Source
+from face.frame import Frame
+from realtime.frame import EndOfLine, Sink, Source
 from realtime.stats import Deliveries, Durations, LineStats, StageStats
 
 log = logging.getLogger(__name__)

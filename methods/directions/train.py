@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor
 
@@ -26,6 +25,7 @@ from engines.networks.directions import Directions, DirectionsConfig
 from engines.networks.face_embedding import FaceEmbedding
 from engines.networks.store import save_network
 from engines.networks.tracker_stand_in import TrackerStandIn
+from face.arrays import Floats
 from face.direction_parameters import INDEX, NAMES, RANGES, scaled
 from methods.directions.train_closed_form import Whitening, natural_span, starting_point, whitening
 from methods.directions.train_losses import (
@@ -40,8 +40,6 @@ from methods.directions.train_losses import (
 from training.generator import SIZE, Generator, open_generator
 from training.judges import open_embedding, open_stand_in, parameters_seen
 from training.samples import Samples, load_samples
-
-Floats = NDArray[np.float32]
 
 # What is changed alone, and how often: a wink is no motion of its own, so lids mostly go together.
 GROUPS: tuple[tuple[tuple[str, ...], float], ...] = (

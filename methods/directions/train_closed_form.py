@@ -15,14 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from engines.networks.directions import Directions, DirectionsConfig
+from face.arrays import Floats
 from face.direction_parameters import INDEX, NAMES, RANGES, SCALED_LIMIT
 from methods.directions.train_losses import surroundings_mask
 from training.samples import Samples
-
-Floats = NDArray[np.float32]
 
 PLAIN_RIDGE = 30.0  # of a regression, on squares of w summed over samples; best of 1 to 130 for 900 faces
 SPAN_IDENTITY, SPAN_AXES = 16, 24  # of the natural span: directions of identity, of the widest variance

@@ -22,6 +22,7 @@ from rich.progress import track
 from engines.networks.directions import Directions
 from engines.networks.store import load_network
 from face.alignment import aligned_crop
+from face.arrays import Floats
 from face.direction_parameters import ANGLES, INDEX, NAMES
 from methods.directions.train_closed_form import plain_directions
 from methods.directions.train_measured import (
@@ -39,8 +40,6 @@ from methods.directions.train_table import FULL_SMILE, PairFloor, report
 from training.generator import Generator, open_generator
 from training.judges import StillTracker, open_embedding, to_pictures
 from training.samples import load_samples
-
-Floats = NDArray[np.float32]
 
 FIRST_SEED = 7_000_000  # of the identities; samples for training have seeds from 0 on
 PSI = 0.7

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.progress import track
 
 from engines.networks.directions import Directions
@@ -36,8 +35,6 @@ from methods.directions.train_measured import Aim, Bench, Measured, measure
 from training.generator import open_generator
 from training.judges import StillTracker, open_embedding
 from training.samples import load_samples
-
-Floats = NDArray[np.float32]
 
 FIRST_SEED, PSI = 8_000_000, 0.7
 RIDGES = (10.0, 30.0, 100.0)

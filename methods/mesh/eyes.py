@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from face.arrays import Floats
 from face.face_model import (
     LEFT_EYE_LOWER,
     LEFT_EYE_UPPER,
@@ -20,7 +21,6 @@ from face.face_model import (
 from face.matte import fill
 from methods.mesh.rig import LEFT_EYE, RIGHT_EYE, HeadRig
 
-Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 LID_SHADE = 0.42  # how much darker the white gets right under a lid that has moved

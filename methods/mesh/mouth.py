@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from face.arrays import Floats
 from face.face_model import LIPS_INNER_LOWER, LIPS_INNER_UPPER, LIPS_OUTER_LOWER, LIPS_OUTER_UPPER
 from methods.mesh.rig import MOUTH, HeadRig
 
-Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 # Sizes in outer eye distances (about 90 mm), tooth by tooth from the middle outwards.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from face.arrays import Floats, Image
 from face.errors import WrongUse
 from face.face_model import SURFACE, FaceModel, face_model
 from face.matte import background_plate, drawn_inside, foreground
@@ -24,10 +24,8 @@ from methods.mesh.response import Probed, Response, measure_response
 from methods.mesh.retarget import Retargeter, RigPose, blended, signals_of
 from methods.mesh.rig import LEFT_EYE, build_rig
 from methods.portrait import ClipReader, FaceReader, Portrait, open_portrait, shrunk
-from realtime.frame import Image, Puppet
+from realtime.frame import Puppet
 from realtime.live.reference import Rest
-
-Floats = NDArray[np.float32]
 
 DEFAULT_LONGEST_PX = 512
 PROBE_PX = 512  # longer side of the pictures a portrait is measured by: larger ones are read no better

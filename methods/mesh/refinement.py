@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from face.arrays import Floats
 from methods.mesh.response import CEILING, logit
-
-Floats = NDArray[np.float32]
 
 SIGNALS = ("jawOpen", "smile", "yaw", "pitch", "roll", "blink")
 SCORES = [0, 1, 5]  # columns that are scores in [0, 1]; the others are degrees

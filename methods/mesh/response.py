@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from face.arrays import Floats
 from face.face_model import (
     LIPS_INNER_LOWER,
     LIPS_INNER_UPPER,
@@ -22,8 +23,6 @@ from face.face_model import (
     FaceModel,
 )
 from face.motion import BLENDSHAPE_INDEX
-
-Floats = NDArray[np.float32]
 
 # Directions of the mouth told apart from one another in a driver's offsets, as sums of blendshapes.
 DIRECTIONS: dict[str, tuple[str, ...]] = {

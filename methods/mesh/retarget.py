@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from face.arrays import Floats
 from face.face_model import (
     LEFT_EYE_LOWER,
     LEFT_EYE_UPPER,
@@ -39,8 +40,6 @@ from methods.mesh.response import (
     targets,
 )
 from methods.mesh.rig import PIVOT
-
-Floats = NDArray[np.float32]
 
 # Skin that follows a lid margin, index by index of the seven inner lid points, and by which share.
 RIGHT_LID_FOLD = ((247, 30, 29, 27, 28, 56, 190), (225, 225, 224, 223, 222, 221, 221))

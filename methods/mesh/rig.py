@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from face.arrays import Floats
 from face.face_model import (
     FACE_OVAL,
     LEFT_EYE_LOWER,
@@ -23,8 +24,6 @@ from face.face_model import (
     SURFACE,
     FaceModel,
 )
-
-Floats = NDArray[np.float32]
 
 # Labels of triangles; odd ones are culled when they turn their back (face/raster.py).
 SKIN, SURROUND, RIGHT_EYE, LEFT_EYE, MOUTH = 1, 2, 3, 5, 7

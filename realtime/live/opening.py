@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from face.errors import WrongUse
+from face.frame import Frame
 from methods.directions.puppet import SEED, Learned
 from methods.mesh.puppet import PUPPETS, open_puppet
 from realtime.badge import Badge
-from realtime.frame import EndOfLine, Frame, Sink, Source
+from realtime.frame import EndOfLine, Sink, Source
 from realtime.live.keys import press
 from realtime.live.session import Session
 from realtime.offline.builtin import portrait_path

@@ -6,8 +6,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Self
 
+from face.arrays import Image
+from face.frame import Frame
 from face.motion import Motion
-from realtime.frame import Frame, Image, Sink
+from realtime.frame import Sink
 from realtime.live.overlay import draw_landmarks, draw_lines
 from realtime.live.slot import Framing
 

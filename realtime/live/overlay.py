@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
+from face.arrays import Image
 from face.motion import Motion
-from realtime.frame import Image
 
 DOT = (80, 255, 120)
 TEXT_HEIGHT = 1 / 26  # of the picture's shorter side

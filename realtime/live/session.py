@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from face.arrays import Image
 from face.errors import WrongUse
+from face.frame import Frame
 from face.motion import Motion
-from realtime.frame import Frame, Image, Puppet, Sink, Source
+from realtime.frame import Puppet, Sink, Source
 from realtime.live.outlet import Look, Outlet
 from realtime.live.portraits import Opener, Wardrobe
 from realtime.live.reference import FRONTAL, ReferenceSearch, Rest

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from face.arrays import Image
 from face.motion import Motion
-from realtime.frame import Image, Puppet
+from realtime.frame import Puppet
 
 FADE_S = 0.35
 ZOOM_STEP = 1.1

@@ -12,11 +12,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from face.arrays import Image
+from face.frame import Frame
 from face.motion import Motion
 from methods.directions.puppet import Learned
 from methods.mesh.puppet import open_puppet
 from realtime.badge import Badge
-from realtime.frame import EndOfLine, Frame, Image, Puppet, close_puppet
+from realtime.frame import EndOfLine, Puppet, close_puppet
 from realtime.live.figures import STAGE_COLUMNS, line_values, stage_rows, summary
 from realtime.live.session import Session
 from realtime.machine import Machine, resident_mib, this_machine

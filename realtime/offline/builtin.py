@@ -13,12 +13,13 @@ from typing import Self
 import cv2
 import numpy as np
 
+from face.arrays import Image
 from face.errors import ModelUnavailable
+from face.frame import Frame
 from face.photo import read_photo
 from face.scripted import PERIOD_S, scripted_clip
 from methods.mesh.puppet import open_puppet
 from methods.portrait import open_portrait
-from realtime.frame import Frame, Image
 from realtime.pipeline import Step, play
 from realtime.sinks.file import FileSink
 

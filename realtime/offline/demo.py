@@ -4,8 +4,9 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from face.arrays import Image
 from methods.mesh.puppet import open_puppet
-from realtime.frame import Image, Puppet
+from realtime.frame import Puppet
 from realtime.offline.builtin import second_portrait, write_driver
 from realtime.offline.render import Progress, Rendered, check_out, render, track_clip
 

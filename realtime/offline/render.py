@@ -12,14 +12,16 @@ import cv2
 import numpy as np
 
 from face.alignment import aligned_crop
+from face.arrays import Floats, Image
 from face.calibration import neutral_of
 from face.errors import BadMotion, BadVideo, SinkUnavailable, WrongUse
+from face.frame import Frame
 from face.gain import gain_of, gained
-from face.motion import Floats, Motion
+from face.motion import Motion
 from methods.directions.puppet import SEED
 from methods.mesh.puppet import MeshPuppet
 from realtime.badge import Badge
-from realtime.frame import Frame, Image, Puppet
+from realtime.frame import Puppet
 from realtime.pipeline import Item, Step, play
 from realtime.sinks.file import FileSink
 from realtime.sinks.mp4 import SUFFIXES

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from face.arrays import Image
 from face.errors import WrongUse
-from realtime.frame import Image, Sink
+from realtime.frame import Sink
 from realtime.sinks.fit import Size
 
 

@@ -11,9 +11,10 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
+from face.arrays import Image
 from face.errors import PuppetError, SinkUnavailable, WrongUse
+from face.frame import Frame
 from realtime.badge import synthetic_metadata
-from realtime.frame import Frame, Image
 from realtime.sinks.audio import AudioTrack
 from realtime.sinks.fit import Fitter, Size
 from realtime.sinks.mp4 import MUXER_OPTIONS, SUFFIXES, Mp4File, reason

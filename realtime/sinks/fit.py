@@ -6,8 +6,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from face.arrays import Image
 from face.errors import WrongUse
-from realtime.frame import Image
 
 Size = tuple[int, int]  # width, height in pixels
 Box = tuple[int, int, int, int]  # x, y, width, height in pixels

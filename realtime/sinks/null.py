@@ -3,7 +3,7 @@
 
 from typing import Self
 
-from realtime.frame import Frame
+from face.frame import Frame
 
 
 class NullSink:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Self
 
 from face.errors import PuppetError
-from realtime.frame import Frame, Sink
+from face.frame import Frame
+from realtime.frame import Sink
 
 log = logging.getLogger(__name__)
 

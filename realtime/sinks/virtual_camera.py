@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
+from face.arrays import Image
 from face.errors import SinkUnavailable, WrongUse
-from realtime.frame import Frame, Image
+from face.frame import Frame
 from realtime.sinks.fit import Fitter, Size
 
 PATIENCE = 1.5  # frame times without a new picture until the last one is sent again

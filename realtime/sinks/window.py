@@ -10,8 +10,10 @@ from typing import Self
 import cv2
 import numpy as np
 
+from face.arrays import Image
 from face.errors import SinkUnavailable
-from realtime.frame import EndOfLine, Frame, Image
+from face.frame import Frame
+from realtime.frame import EndOfLine
 from realtime.sinks.fit import Fitter, Size
 
 ESCAPE = "esc"

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from face.arrays import Image
 from face.errors import CameraUnavailable, WrongUse
-from realtime.frame import Frame, Image
+from face.frame import Frame
 from realtime.sources.opencv_device import Device, open_device, shown
 
 LOST_AFTER_S = 0.5  # without a picture for this long, the device is opened again

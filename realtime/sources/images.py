@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from face.arrays import Image
 from face.errors import BadImage, WrongUse
+from face.frame import Frame
 from face.photo import SUFFIXES, read_photo
-from realtime.frame import Frame, Image
 from realtime.sources.pacing import Ticks
 
 

@@ -6,7 +6,8 @@ from typing import Self
 
 import numpy as np
 
-from realtime.frame import Frame, Image
+from face.arrays import Image
+from face.frame import Frame
 from realtime.sources.pacing import Ticks
 
 BARS = (

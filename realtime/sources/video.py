@@ -12,8 +12,9 @@ import av
 import numpy as np
 from av.stream import Disposition
 
+from face.arrays import Image
 from face.errors import BadVideo, WrongUse
-from realtime.frame import Frame, Image
+from face.frame import Frame
 from realtime.sources.pacing import Pace
 
 EXPECTED = "expected a video (MP4, MOV, MKV, WebM, AVI or GIF)"

@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face.alignment import aligned_crop
+from face.arrays import Floats, Image
 from face.calibration import FIRST_SIGHT_S, ON_DEMAND_S, NeutralEstimate
+from face.frame import Frame
 from face.gain import apply_gain, gain_of
 from face.gaze import gaze_of
 from face.idle import IdleMotion
-from face.motion import LANDMARKS, Floats, Motion
+from face.motion import LANDMARKS, Motion
 from face.motion_vector import (
     CENTRE,
     GAZE,
@@ -35,7 +37,6 @@ from face.motion_vector import (
 )
 from face.smoothing import MotionSmoother
 from face.spring import Spring
-from realtime.frame import Frame, Image
 from realtime.tracker.follow import Follower
 from realtime.tracker.landmarker import Detector, Face, FaceLandmarker
 from realtime.tracker.neutrals import KeptNeutral, NeutralStore

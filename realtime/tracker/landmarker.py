@@ -20,10 +20,10 @@ from mediapipe.tasks.python import vision
 from mediapipe.tasks.python.core.base_options import BaseOptions
 
 from engines.package_models import LANDMARKER, check_model, landmarker_model
+from face.arrays import Floats, Image
 from face.errors import ModelUnavailable
-from face.motion import BLENDSHAPES, LANDMARKS, Floats
+from face.motion import BLENDSHAPES, LANDMARKS
 from face.pose import rotation_of
-from realtime.frame import Image
 
 # A second and third face may be in view. The price of being ready for them is 1 ms a frame as long as there
 # is one face (8.4 to 9.3 ms at 512x512, one core); the gain beside choice is that MediaPipe smooths nothing,

@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from face.motion import Floats
+from face.arrays import Floats
 from face.motion_vector import SIZE
 from realtime.commands.config import default_path
 

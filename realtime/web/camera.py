@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
-from realtime.frame import Frame, Image
+from face.arrays import Image
+from face.frame import Frame
 
 LARGEST_BLOB = 2_000_000  # bytes; a 1280x720 JPEG of a webcam has about 150,000
 LARGEST_SIDE = 2560  # pixels

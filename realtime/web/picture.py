@@ -12,7 +12,7 @@ from typing import Self
 
 import cv2
 
-from realtime.frame import Frame
+from face.frame import Frame
 
 JPEG_QUALITY = 85
 

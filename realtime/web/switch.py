@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Self
 
 from face.errors import PuppetError, WrongUse
-from realtime.frame import Frame, Source
+from face.frame import Frame
+from realtime.frame import Source
 
 logger = logging.getLogger(__name__)
 

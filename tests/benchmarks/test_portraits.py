@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+
+from face.arrays import Image
 
 pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 pytest.importorskip("dlib", reason="dlib-bin is not installed; run: pip install -e '.[dev]'")
@@ -30,10 +31,8 @@ from face.errors import WrongUse
 from face.motion import BLENDSHAPE_INDEX, BLENDSHAPES
 from methods.identity import Identity, read_identity, write_identity
 from methods.portrait import open_portrait
-from realtime.frame import Image
 from realtime.offline.builtin import portrait_path, write_driver
 
-Floats = NDArray[np.float32]
 SCORES = len(BLENDSHAPES)
 NOTHING = np.zeros(0, np.float32)
 

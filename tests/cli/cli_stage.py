@@ -10,9 +10,10 @@ from typing import Self
 
 import numpy as np
 
+from face.arrays import Image
 from face.errors import BadPortrait
+from face.frame import Frame
 from face.motion import BLENDSHAPES, LANDMARKS, Motion
-from realtime.frame import Frame, Image
 from realtime.live.reference import Rest
 from realtime.live.session import Session
 

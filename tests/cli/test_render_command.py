@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import realtime.offline.demo  # noqa: F401 (binds the real opener before it is exchanged here)
+from face.arrays import Image
 from face.errors import BadMotion, BadVideo
+from face.frame import Frame
 from face.motion import BLENDSHAPE_INDEX
 from methods.mesh.puppet import open_puppet
 from realtime.cli import main
-from realtime.frame import Frame, Image
 from realtime.offline.builtin import portrait_path
 from realtime.offline.render import side_by_side, track_clip
 from realtime.sinks.file import FileSink

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which file of ours imports which, read off the syntax trees: imports in functions and names in strings count."""
+"""Which file of ours imports which, read off the syntax trees; imports in functions and strings count."""
 
 import ast
 import re
@@ -21,7 +21,7 @@ MODULES = {module_of(path): path for path in FILES}
 
 
 def imports_of(path: Path, *, at_top: bool = False) -> set[str]:
-    """Dotted names a file imports, as they are written; `at_top`: only what importing the file itself loads."""
+    """Dotted names a file imports, as written; `at_top`: only what importing the file itself loads."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     found: set[str] = set()
     for node in _top_level(tree) if at_top else ast.walk(tree):
@@ -79,7 +79,7 @@ def _without_docstrings(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def arrows() -> dict[str, set[str]]:
-    """For each module of ours the others that it imports. A name taken from a package's __init__ is that file."""
+    """For each module of ours the others that it imports; a name of a package's __init__ is that file."""
     result: dict[str, set[str]] = {}
     for name, path in MODULES.items():
         targets: set[str] = set()

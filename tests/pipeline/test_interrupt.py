@@ -16,7 +16,7 @@ LEAVES_WITHIN_S = 1.0
 SCRIPT = """
 import sys, time
 import numpy as np
-from realtime.frame import Frame
+from face.frame import Frame
 from realtime.pipeline import Pipeline
 
 kind = sys.argv[1]

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from face.arrays import Image
 from face.errors import CameraUnavailable, SinkUnavailable
-from realtime.frame import EndOfLine, Frame, Image
+from face.frame import Frame
+from realtime.frame import EndOfLine
 from realtime.pipeline import Item, Pipeline, Step, play
 
 LEAVES_WITHIN_S = 1.0

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from face.errors import SinkUnavailable
+from face.frame import Frame
 from realtime.badge import is_marked
-from realtime.frame import Frame
 from realtime.sinks.file import FileSink
 from realtime.sinks.mp4 import whole_fragments
 
@@ -27,7 +27,7 @@ import json, os, sys
 from pathlib import Path
 import numpy as np
 from face.errors import SinkUnavailable
-from realtime.frame import Frame
+from face.frame import Frame
 from realtime.sinks.file import FileSink
 
 def record(path, live=True, count=100, dies_at=None):

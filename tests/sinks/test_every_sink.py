@@ -9,7 +9,8 @@ import pytest
 import pyvirtualcam.camera
 
 from face.errors import WrongUse
-from realtime.frame import Frame, Sink
+from face.frame import Frame
+from realtime.frame import Sink
 from realtime.pipeline import play
 from realtime.sinks import SINKS, open_sink
 from realtime.sinks.window import _require_display

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from face.errors import BadVideo, SinkUnavailable, WrongUse
+from face.frame import Frame
 from realtime.badge import is_marked
-from realtime.frame import Frame
 from realtime.sinks.file import FileSink
 
 CODED = 6.0  # grey levels, mean: H.264 at crf 20 and 4:2:0 on a smooth picture stay well below

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from face.errors import SinkUnavailable
-from realtime.frame import Frame
+from face.frame import Frame
 from realtime.sinks.file import FileSink
 from realtime.sinks.null import NullSink
 from realtime.sinks.tee import TeeSink

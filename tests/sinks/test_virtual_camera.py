@@ -10,7 +10,7 @@ import pytest
 import pyvirtualcam.camera
 
 from face.errors import SinkUnavailable, WrongUse
-from realtime.frame import Frame
+from face.frame import Frame
 from realtime.sinks.virtual_camera import CURES, VirtualCamera, starting_card
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from face.errors import SinkUnavailable
-from realtime.frame import EndOfLine, Frame
+from face.frame import Frame
+from realtime.frame import EndOfLine
 from realtime.sinks.window import Window, key_name
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +118,8 @@ def test_escape_and_closing_end_the_line_and_no_new_window_opens(monkeypatch, de
 
 SCRIPT = """
 import time, cv2, numpy as np
-from realtime.frame import EndOfLine, Frame
+from face.frame import Frame
+from realtime.frame import EndOfLine
 from realtime.pipeline import Pipeline
 from realtime.sinks.window import Window
 

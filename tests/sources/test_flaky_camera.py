@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from face.errors import CameraUnavailable
-from realtime.frame import Frame
+from face.frame import Frame
 from realtime.sources.camera import BLANK_GREY, LOST_AFTER_S, Camera, as_rgb
 
 FAST_S = 0.05  # retries and time-outs of these tests

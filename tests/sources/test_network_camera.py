@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from realtime.frame import Frame
+from face.frame import Frame
 from realtime.sources.camera import BLANK_GREY, Camera
 from realtime.sources.testcard import TestCard, read_counter
 

@@ -13,8 +13,8 @@ from scripted_faces import on_canvas
 
 from engines.package_models import LANDMARKER, landmarker_model
 from face.errors import ModelUnavailable
+from face.frame import Frame
 from face.motion import Motion
-from realtime.frame import Frame
 from realtime.sources import open_source
 from realtime.tracker.face_tracker import FaceTracker
 from realtime.tracker.landmarker import Face, FaceLandmarker

@@ -18,9 +18,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from web_stage import wait_until
 
+from face.arrays import Image
 from face.photo import read_photo
 from methods.directions.puppet import Learned
-from realtime.frame import Image
 from realtime.live.opening import BROWSER, Driver, Output, Page, open_live
 from realtime.offline.builtin import portrait_path
 

@@ -11,7 +11,7 @@ import pytest
 from web_stage import Stage, jpeg, wait_until
 from websockets.exceptions import ConnectionClosed
 
-from realtime.frame import Frame
+from face.frame import Frame
 from realtime.web.camera import LARGEST_BLOB, BadBlob, BrowserSource
 
 JPEG_TOLERANCE = 6  # grey levels an even colour may move in an encoded picture

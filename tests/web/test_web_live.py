@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 from web_stage import Feeder, Stage, serve, wait_until
 from websockets.sync.client import ClientConnection
 
-from realtime.frame import Frame
+from face.frame import Frame
 from realtime.web.picture import WebSink
 
 HEADER = struct.Struct("<IIIIdd")

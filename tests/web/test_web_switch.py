@@ -12,7 +12,7 @@ import pytest
 from web_stage import serve, wait_until
 
 from face.errors import CameraUnavailable, WrongUse
-from realtime.frame import Frame
+from face.frame import Frame
 from realtime.web.switch import SourceSwitch
 
 

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
+from face.arrays import Image
 from face.errors import BadPortrait
-from realtime.frame import Frame, Image
+from face.frame import Frame
 from realtime.web.camera import BrowserSource
 from realtime.web.picture import WebSink
 from realtime.web.server import WebServer
