@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from face.errors import WrongUse
-from realtime.commands.config import default_path, flags_of, read_config
+from realtime.commands.settings import default_path, flags_of, read_config
 
 Method = str
 Fit = Literal["letterbox", "crop"]

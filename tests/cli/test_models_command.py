@@ -9,8 +9,10 @@ import pytest
 
 from engines.folders import cache_folder
 from engines.model_folder import FORMAT, INDEX, sha256_of
-from methods import making as workshop
+from methods import making
+from methods.method import Opening
 from realtime.cli import main
+from realtime.console import tell
 
 CONTENT = b"a graph"
 
@@ -120,7 +122,7 @@ def test_wrong_use_is_one_line(
 def test_the_missing_extra_is_one_line_with_the_pip_command(
     arguments: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(workshop, "missing_parts", lambda: ("random_face", "torch"))
+    monkeypatch.setattr(making, "missing_parts", lambda: ("random_face", "torch"))
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 1
     line = capfd.readouterr().err
@@ -130,7 +132,7 @@ def test_the_missing_extra_is_one_line_with_the_pip_command(
 
 
 EXTRA = find_spec("random_face") is None or find_spec("torch") is None
-WEIGHTS = workshop.weights_folder() / "directions.safetensors"
+WEIGHTS = making.weights_folder() / "directions.safetensors"
 
 
 @pytest.mark.skipif(EXTRA, reason="the extra [ffhq] is not installed")
@@ -138,15 +140,14 @@ WEIGHTS = workshop.weights_folder() / "directions.safetensors"
 def test_the_live_model_is_made_once_and_again_when_damaged(
     cache: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from methods.making import ffhq_folder, ffhq_model
-
-    folder = ffhq_model()
-    assert folder == ffhq_folder(256) and folder.is_relative_to(cache)
+    opening = Opening(tell=tell)
+    folder = making.ffhq_model(256, opening)
+    assert folder == making.ffhq_folder(256) and folder.is_relative_to(cache)
     told = capfd.readouterr().err
     assert "not for commercial use" in told, "the terms are said at the first use"
     made_s = (folder / "live.onnx").stat().st_mtime_ns
-    assert ffhq_model() == folder and (folder / "live.onnx").stat().st_mtime_ns == made_s
+    assert making.ffhq_model(256, opening) == folder and (folder / "live.onnx").stat().st_mtime_ns == made_s
     (folder / "live.onnx").write_bytes(b"cut short")
-    assert ffhq_model() == folder
+    assert making.ffhq_model(256, opening) == folder
     assert "altered" in capfd.readouterr().err
     assert main(["models", "verify"]) == 0

@@ -12,15 +12,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from engines import open_engine  # noqa: E402
-from engines.networks.directions import Directions, DirectionsConfig  # noqa: E402
-from engines.networks.live import LiveConfig, MappedLive, ShiftLive, StyleLive  # noqa: E402
-from engines.networks.live_store import load_runnable, save_live  # noqa: E402
-from engines.networks.motion_mapping import MotionHalf, MotionHalfConfig  # noqa: E402
-from engines.networks.store import save_network  # noqa: E402
-from engines.networks.stylegan2 import Synthesis, SynthesisConfig  # noqa: E402
-from engines.networks.stylespace import StyleOffsets, StyleOffsetsConfig, split_at_styles  # noqa: E402
-from face.errors import ModelUnavailable  # noqa: E402
+from engines import open_engine
+from engines.networks.directions import Directions, DirectionsConfig
+from engines.networks.live import LiveConfig, MappedLive, ShiftLive, StyleLive
+from engines.networks.live_store import load_runnable, save_live
+from engines.networks.motion_mapping import MotionHalf, MotionHalfConfig
+from engines.networks.store import save_network
+from engines.networks.stylegan2 import Synthesis, SynthesisConfig
+from engines.networks.stylespace import StyleOffsets, StyleOffsetsConfig, split_at_styles
+from face.errors import ModelUnavailable
 
 CONFIG = SynthesisConfig(resolution=16, channels=(8, 6, 4), w_dim=16, conv_clamp=256.0)
 

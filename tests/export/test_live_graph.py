@@ -10,18 +10,18 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
-from small_live import PARAMETERS, ROWS, W_DIM, small_centre, small_directions, small_live, small_synthesis  # noqa: E402
+from small_live import PARAMETERS, ROWS, W_DIM, small_centre, small_directions, small_live, small_synthesis
 
-from engines import TensorSpec, open_engine  # noqa: E402
-from engines.networks.half import half_live  # noqa: E402
-from engines.networks.live import LiveConfig, MappedLive, ShiftLive, StyleLive  # noqa: E402
-from engines.networks.stylegan2 import Mapping, MappingConfig  # noqa: E402
-from engines.networks.stylespace import StyleOffsets, StyleOffsetsConfig, split_at_styles  # noqa: E402
-from export.live_graph import directions_live, live_of  # noqa: E402
-from export.onnx_export import save_graph  # noqa: E402
-from export.tape import OPSET  # noqa: E402
-from export.verify import compare_pictures, random_motions, verify_live  # noqa: E402
-from face.errors import BadCheckpoint, WrongUse  # noqa: E402
+from engines import TensorSpec, open_engine
+from engines.networks.half import half_live
+from engines.networks.live import LiveConfig, MappedLive, ShiftLive, StyleLive
+from engines.networks.stylegan2 import Mapping, MappingConfig
+from engines.networks.stylespace import StyleOffsets, StyleOffsetsConfig, split_at_styles
+from export.live_graph import directions_live, live_of
+from export.onnx_export import save_graph
+from export.tape import OPSET
+from export.verify import compare_pictures, random_motions, verify_live
+from face.errors import BadCheckpoint, WrongUse
 
 
 @pytest.fixture(scope="module")

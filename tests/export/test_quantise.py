@@ -9,18 +9,18 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
-import onnxruntime as ort  # noqa: E402
-from small_live import small_directions, small_synthesis  # noqa: E402
+import onnxruntime as ort
+from small_live import small_directions, small_synthesis
 
-from engines import open_engine  # noqa: E402
-from engines.networks.live import ShiftLive  # noqa: E402
-from export import live_export, quantise  # noqa: E402
-from export.checkpoints.ffhq_mobile import find_ffhq_mobile  # noqa: E402
-from export.live_graph import directions_live  # noqa: E402
-from export.onnx_export import save_graph  # noqa: E402
-from export.quantise import Quantised, quantise_graph  # noqa: E402
-from export.verify import AGREEMENTS, random_motions, verify_live  # noqa: E402
-from face.errors import BadCheckpoint, PuppetError, WrongUse  # noqa: E402
+from engines import open_engine
+from engines.networks.live import ShiftLive
+from export import live_export, quantise
+from export.checkpoints.ffhq_mobile import find_ffhq_mobile
+from export.live_graph import directions_live
+from export.onnx_export import save_graph
+from export.quantise import Quantised, quantise_graph
+from export.verify import AGREEMENTS, random_motions, verify_live
+from face.errors import BadCheckpoint, PuppetError, WrongUse
 
 CHANNELS = (32, 32, 32, 24, 16)  # 4 to 64 px: 16 and 32 px are between
 IMAGE_DB = AGREEMENTS["int8"].psnr_db  # of a picture against float32

@@ -15,7 +15,9 @@ from web_stage import Feeder, ScriptedSession, Stage, jpeg, serve
 from websockets.exceptions import ConnectionClosed
 
 from face.errors import SinkUnavailable, WrongUse
-from realtime.web import BrowserSource, WebServer, WebSink
+from realtime.web.camera import BrowserSource
+from realtime.web.picture import WebSink
+from realtime.web.server import WebServer
 
 
 def server(**changes: object) -> WebServer:
