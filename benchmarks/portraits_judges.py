@@ -18,6 +18,7 @@ from benchmarks.portraits_measures import Track
 from benchmarks.portraits_perceptual import open_lite0, perceptual
 from benchmarks.raw_track import SIGNALS, clip_frames
 from benchmarks.sheets import around_face
+from engines.mediapipe_reader import Face, StillReader
 from face.alignment import aligned_crop
 from face.arrays import Floats, Image
 from face.errors import BadVideo
@@ -25,7 +26,6 @@ from face.motion import BLENDSHAPES, Motion
 from methods.directions.train_measured import SecondRecogniser
 from methods.identity import Identity
 from realtime.frame import Puppet
-from training.judges import Seen, StillTracker
 
 EMBED_EVERY = 4  # measured frames; the recognisers take longer than all the rest
 STAGES = ("encoder alone", "code alone", "tuned")
@@ -37,7 +37,7 @@ MOMENTS = (("yaw", 1), ("yaw", -1), ("pitch", 0), ("jawOpen", 1), ("smile", 1), 
 class Look:
     """One picture with its judges' words."""
 
-    seen: Seen
+    seen: Face
     dlib: Floats  # (128,)
     second: Floats  # (512,) of length 1; NaN without a second recogniser
 
@@ -46,7 +46,7 @@ class Judges:
     """Tracker and both recognisers. Use in a with statement; not thread-safe."""
 
     def __init__(self, second: Path | None) -> None:
-        self._tracker = StillTracker()
+        self._tracker = StillReader()
         self._dlib = Embedder()
         self._second = SecondRecogniser(second) if second is not None else None
 
@@ -57,10 +57,10 @@ class Judges:
     def __exit__(self, *exc_info: object) -> None:
         self._tracker.__exit__(*exc_info)
 
-    def see(self, picture: Image) -> Seen | None:
-        return self._tracker(picture)
+    def see(self, picture: Image) -> Face | None:
+        return self._tracker.one(picture)
 
-    def look(self, picture: Image, seen: Seen | None = None) -> Look | None:
+    def look(self, picture: Image, seen: Face | None = None) -> Look | None:
         """None where no face is found; `seen` where it was read already."""
         seen = seen or self.see(picture)
         if seen is None:
@@ -163,7 +163,7 @@ def rebuilt(
         crop_dlib=own.dlib,
         crop_second=own.second,
         rotation=whole.seen.rotation[None],
-        scores=whole.seen.scores[None],
+        scores=whole.seen.blendshapes[None],
         photo_dlib=whole.dlib,
         photo_second=whole.second,
         landmarks=whole.seen.landmarks,
@@ -227,7 +227,7 @@ def read_driver(
         rotation=track.rotation,
         scores=track.scores,
         rest_rotation=at_rest.seen.rotation[None],
-        rest_scores=at_rest.seen.scores[None],
+        rest_scores=at_rest.seen.blendshapes[None],
         moments=moments,
         dlib=dlib,
         second=second,
@@ -241,7 +241,7 @@ def drive(
     """The chosen frames drawn and judged, and the pictures of MOMENTS."""
     wanted = {int(moment) for moment in driver.moments}
     kept: dict[int, Image] = {}
-    seen: list[Seen | None] = []
+    seen: list[Face | None] = []
     looks: list[Look] = []
     for count, index in enumerate(driver.chosen):
         image = puppet(motions[int(index)])
@@ -272,11 +272,11 @@ def _against(reference: Look, looks: Sequence[Look]) -> tuple[Floats, Floats]:
     )
 
 
-def _track(seen: Sequence[Seen | None]) -> Track:
+def _track(seen: Sequence[Face | None]) -> Track:
     angles, scores = (np.full((len(seen), width), np.nan, np.float32) for width in (3, len(BLENDSHAPES)))
     for row, each in enumerate(seen):
         if each is not None:
-            angles[row], scores[row] = each.rotation, each.scores
+            angles[row], scores[row] = each.rotation, each.blendshapes
     return Track(angles, scores)
 
 

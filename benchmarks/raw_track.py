@@ -7,11 +7,11 @@ from typing import Self
 
 import numpy as np
 
+from engines.mediapipe_reader import Face, VideoReader
 from face.arrays import Floats, Image
 from face.frame import Frame
 from face.motion import BLENDSHAPE_INDEX
 from realtime.sources.video import Video
-from realtime.tracker.landmarker import Face, FaceLandmarker
 
 SIGNALS = ("yaw", "pitch", "roll", "jawOpen", "blink", "smile")
 SCORES = tuple(  # the blendshapes whose mean is a signal, after the angles
@@ -32,20 +32,20 @@ class RawTracker:
     """
 
     def __init__(self) -> None:
-        self._landmarker = FaceLandmarker()
+        self._reader = VideoReader()
         self.seen: list[Face | None] = []
 
     def __call__(self, image: Image, stamp_ms: int) -> list[Face]:
-        faces = self._landmarker(image, stamp_ms)
+        faces = self._reader(image, stamp_ms)
         self.seen.append(max(faces, key=lambda face: float(np.ptp(face.landmarks[:, 0])), default=None))
         return faces
 
     def __enter__(self) -> Self:
-        self._landmarker.__enter__()
+        self._reader.__enter__()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._landmarker.__exit__(*exc_info)
+        self._reader.__exit__(*exc_info)
 
 
 def track_still(image: Image) -> Face | None:

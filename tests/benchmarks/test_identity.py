@@ -24,8 +24,8 @@ from benchmarks.identity import (
     spread,
 )
 from benchmarks.raw_track import clip_frames, track_still
+from engines.mediapipe_reader import Face
 from face.photo import read_photo
-from realtime.tracker.landmarker import Face
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 CLIPS = ("d0.mp4", "d11.mp4", "d18.mp4")

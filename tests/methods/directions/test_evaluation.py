@@ -11,13 +11,14 @@ torch = pytest.importorskip("torch", reason="torch is not installed: the player 
 
 import tiny_faces as tiny  # noqa: E402
 
+from engines.mediapipe_reader import Face  # noqa: E402
 from engines.networks.directions import Directions, DirectionsConfig  # noqa: E402
 from face.direction_parameters import ANGLES, INDEX, NAMES, RANGES, SCALED_LIMIT  # noqa: E402
 from face.errors import ModelUnavailable  # noqa: E402
 from methods.directions.train_evaluate import FIRST_SEED, aims_of, identities  # noqa: E402
 from methods.directions.train_measured import Aim, Bench, Measured, SecondRecogniser, join, measure  # noqa: E402
 from methods.directions.train_table import PairFloor, control, kept, leakage, report  # noqa: E402
-from training.judges import Seen, to_images  # noqa: E402
+from training.judges import to_images  # noqa: E402
 
 QUANTISED = 0.02  # a grey level of the tiny pictures in units of w
 
@@ -25,11 +26,11 @@ QUANTISED = 0.02  # a grey level of the tiny pictures in units of w
 class Tracker:
     """The tiny tracker on one uint8 picture; blind to black ones."""
 
-    def __call__(self, picture: NDArray[np.uint8]) -> Seen | None:
+    def one(self, picture: NDArray[np.uint8]) -> Face | None:
         if not picture.any():
             return None
         tracks = tiny.Tracker()(to_images(picture[None]))
-        return Seen(tracks.landmarks[0].numpy(), tracks.rotation[0].numpy(), tracks.scores[0].numpy())
+        return Face(tracks.landmarks[0].numpy(), tracks.rotation[0].numpy(), tracks.scores[0].numpy())
 
 
 class DriftingGenerator(tiny.Generator):
