@@ -13,17 +13,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.identity import Embedder
-from benchmarks.portraits_measures import Track
-from benchmarks.portraits_perceptual import open_lite0, perceptual
-from benchmarks.raw_track import SIGNALS, clip_frames
+from benchmarks.raw_track import clip_frames
 from benchmarks.sheets import around_face
 from engines.mediapipe_reader import Face, StillReader
+from evaluation.distances import Track, track_of
+from evaluation.follow import SIGNALS
+from evaluation.perceptual import open_lite0, perceptual, psnr_db
+from evaluation.recognisers import DlibRecogniser, SecondRecogniser
 from face.alignment import aligned_crop
 from face.arrays import Floats, Image
 from face.errors import BadVideo
-from face.motion import BLENDSHAPES, Motion
-from methods.directions.train_measured import SecondRecogniser
+from face.motion import Motion
 from methods.identity import Identity
 from realtime.frame import Puppet
 
@@ -47,7 +47,7 @@ class Judges:
 
     def __init__(self, second: Path | None) -> None:
         self._tracker = StillReader()
-        self._dlib = Embedder()
+        self._dlib = DlibRecogniser()
         self._second = SecondRecogniser(second) if second is not None else None
 
     def __enter__(self) -> Self:
@@ -189,11 +189,6 @@ def yardsticks(crops: Sequence[Image]) -> Yardsticks:
     return Yardsticks(np.array(half, np.float32), np.array(others, np.float32))
 
 
-def psnr_db(one: Image, other: Image) -> float:
-    error = float(np.square(one.astype(np.float64) - other).mean())
-    return 10 * float(np.log10(255**2 / max(error, 1e-9)))
-
-
 def read_driver(
     judges: Judges, clip: Path, motions: Sequence[Motion], *, until_s: float, frames: int
 ) -> tuple[Driver, list[Image]]:
@@ -214,14 +209,14 @@ def read_driver(
     if at_rest is None:
         raise BadVideo(f"{clip}: no face in the frame at {times[rest]:.2f} s, its rest; choose another clip")
     seen = [judges.see(pictures[int(index)]) for index in chosen]
-    track = _track(seen)
+    track = track_of(seen)
     looks = [
         judges.look(pictures[int(index)], each)
         for index, each in list(zip(chosen, seen, strict=True))[::EMBED_EVERY]
         if each is not None
     ]
     dlib, second = _against(at_rest, [look for look in looks if look is not None])
-    moments = _moments(track, _track([at_rest.seen]))
+    moments = _moments(track, track_of([at_rest.seen]))
     driver = Driver(
         chosen=chosen,
         rotation=track.rotation,
@@ -250,7 +245,7 @@ def drive(
             kept[count] = image
         if count % EMBED_EVERY == 0 and (look := judges.look(image, seen[-1])) is not None:
             looks.append(look)
-    track = _track(seen)
+    track = track_of(seen)
     distance = np.array([np.linalg.norm(look.dlib - sitter.photo_dlib) for look in looks], np.float32)
     cosine = np.array([look.second @ sitter.photo_second for look in looks], np.float32)
     driven = Driven(rotation=track.rotation, scores=track.scores, dlib=distance, second=cosine)
@@ -270,14 +265,6 @@ def _against(reference: Look, looks: Sequence[Look]) -> tuple[Floats, Floats]:
     return np.array(dlib, np.float32), np.array(
         [look.second @ reference.second for look in looks], np.float32
     )
-
-
-def _track(seen: Sequence[Face | None]) -> Track:
-    angles, scores = (np.full((len(seen), width), np.nan, np.float32) for width in (3, len(BLENDSHAPES)))
-    for row, each in enumerate(seen):
-        if each is not None:
-            angles[row], scores[row] = each.rotation, each.blendshapes
-    return Track(angles, scores)
 
 
 def _moments(track: Track, rest: Track) -> NDArray[np.int64]:

@@ -1,28 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Raw tracks: what the tracker's own detector sees, unsmoothed, as six signals over time. Knows no puppet."""
+"""Raw tracks: what the tracker's own detector sees in the pictures of a clip, unsmoothed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from engines.mediapipe_reader import Face, VideoReader
-from face.arrays import Floats, Image
+from face.arrays import Image
 from face.frame import Frame
-from face.motion import BLENDSHAPE_INDEX
 from realtime.sources.video import Video
-
-SIGNALS = ("yaw", "pitch", "roll", "jawOpen", "blink", "smile")
-SCORES = tuple(  # the blendshapes whose mean is a signal, after the angles
-    [BLENDSHAPE_INDEX[name] for name in names]
-    for names in (
-        ("jawOpen",),
-        ("eyeBlinkLeft", "eyeBlinkRight"),
-        ("mouthSmileLeft", "mouthSmileRight"),
-    )
-)
-ANGLES = 3  # the first so many are degrees of the 4x4 matrix, the others scores in [0, 1]
 
 
 class RawTracker:
@@ -55,19 +43,9 @@ def track_still(image: Image) -> Face | None:
     return tracker.seen[0]
 
 
-def signals_of(seen: Sequence[Face | None]) -> Floats:
-    """(N, 6) in the order of SIGNALS, NaN where no face was found."""
-    rows = [[np.nan] * len(SIGNALS) if face is None else _signals(face) for face in seen]
-    return np.array(rows, np.float32).reshape(-1, len(SIGNALS))
-
-
 def clip_frames(path: Path, *, every: int = 1) -> Iterator[Frame]:
     """Every so many-th frame of a clip from its first on, as the application reads it; raises BadVideo."""
     with Video(path, live=False) as video:
         for frame in video:
             if frame.index % every == 0:
                 yield frame
-
-
-def _signals(face: Face) -> list[float]:
-    return [*face.rotation.tolist(), *(float(face.blendshapes[columns].mean()) for columns in SCORES)]

@@ -22,6 +22,7 @@ from rich.progress import track
 from engines.mediapipe_reader import StillReader
 from engines.networks.directions import Directions
 from engines.networks.store import load_network
+from evaluation.recognisers import SecondRecogniser
 from face.alignment import aligned_crop
 from face.arrays import Floats
 from face.direction_parameters import ANGLES, INDEX, NAMES
@@ -31,7 +32,6 @@ from methods.directions.train_measured import (
     Bench,
     Face,
     Measured,
-    SecondRecogniser,
     driven,
     join,
     judge,

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What is measured of directions is what they did, and the tables say it."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -14,9 +12,8 @@ import tiny_faces as tiny  # noqa: E402
 from engines.mediapipe_reader import Face  # noqa: E402
 from engines.networks.directions import Directions, DirectionsConfig  # noqa: E402
 from face.direction_parameters import ANGLES, INDEX, NAMES, RANGES, SCALED_LIMIT  # noqa: E402
-from face.errors import ModelUnavailable  # noqa: E402
 from methods.directions.train_evaluate import FIRST_SEED, aims_of, identities  # noqa: E402
-from methods.directions.train_measured import Aim, Bench, Measured, SecondRecogniser, join, measure  # noqa: E402
+from methods.directions.train_measured import Aim, Bench, Measured, join, measure  # noqa: E402
 from methods.directions.train_table import PairFloor, control, kept, leakage, report  # noqa: E402
 from training.judges import to_images  # noqa: E402
 
@@ -114,12 +111,3 @@ def test_targets_are_drawn_once_for_all_matrices() -> None:
     assert aims_of(3) == aims_of(3)
     assert aims_of(3) != aims_of(4)
     assert FIRST_SEED > 100_000  # far from the seeds of training samples
-
-
-def test_a_second_recogniser_that_is_another_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelUnavailable, match="npm pack"):
-        SecondRecogniser(tmp_path / "none.onnx")
-    other = tmp_path / "other.onnx"
-    other.write_bytes(b"another network")
-    with pytest.raises(ModelUnavailable, match="altered"):
-        SecondRecogniser(other)
