@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.identity import Embedder, Spread, spread
-from benchmarks.raw_track import SIGNALS, RawTracker, clip_frames, signals_of
+from benchmarks.raw_track import RawTracker, clip_frames
+from evaluation.distances import track_of
+from evaluation.follow import SIGNALS
+from evaluation.recognisers import Recogniser, Spread, spread
 from face.arrays import Floats, Image
 from face.calibration import neutral_of
 from face.errors import BadVideo
@@ -42,7 +44,7 @@ def find_clips(folder: Path) -> list[Path]:
     return found
 
 
-def load_clip(path: Path, embedder: Embedder, *, every: int = 1) -> Clip:
+def load_clip(path: Path, embedder: Recogniser, *, every: int = 1) -> Clip:
     """Track a clip of one face, smoothed and relative to its calmest instant as when a clip is rendered.
 
     Raises BadVideo when no face is in it.
@@ -53,12 +55,12 @@ def load_clip(path: Path, embedder: Embedder, *, every: int = 1) -> Clip:
     with FaceTracker(raw) as tracker:
         for frame in clip_frames(path, every=every):
             seconds.append(frame.media_s or 0.0)
-            motions.append(replace(tracker(frame), crop_source=None))  # a crop would keep its whole picture
+            motions.append(tracker(frame))
     if all(face is None for face in raw.seen):
         raise BadVideo(f"{path} shows no face, expected a clip of one; choose another file")
     rest = neutral_of(motions)
     neutral = next(i for i, motion in enumerate(motions) if motion.captured_s == rest.captured_s)
-    signals = signals_of(raw.seen)
+    signals = track_of(raw.seen).signals
     if not np.isfinite(signals[neutral]).all():
         raise BadVideo(f"{path} shows a face for moments only, expected one all along; choose another file")
     moments = _moments(signals, neutral)

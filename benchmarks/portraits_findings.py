@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.portraits_judges import Driven, Driver, Rebuilt, Yardsticks
-from benchmarks.portraits_measures import Transfer, transfer, unmoved
+from evaluation.distances import Transfer, transfer, unmoved
 from face.arrays import Image
 
 # Drawn as live unless refined; the driver's movement is added to the photo unless absolute.

@@ -13,19 +13,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.identity import Embedder
-from benchmarks.portraits_measures import Track
-from benchmarks.portraits_perceptual import open_lite0, perceptual
-from benchmarks.raw_track import SIGNALS, clip_frames
+from benchmarks.raw_track import clip_frames
 from benchmarks.sheets import around_face
+from engines.mediapipe_reader import Face, StillReader
+from evaluation.distances import Track, track_of
+from evaluation.follow import SIGNALS
+from evaluation.perceptual import open_lite0, perceptual, psnr_db
+from evaluation.recognisers import DlibRecogniser, SecondRecogniser
 from face.alignment import aligned_crop
 from face.arrays import Floats, Image
 from face.errors import BadVideo
-from face.motion import BLENDSHAPES, Motion
-from methods.directions.train_measured import SecondRecogniser
+from face.motion import Motion
 from methods.identity import Identity
 from methods.method import Puppet
-from training.judges import Seen, StillTracker
 
 EMBED_EVERY = 4  # measured frames; the recognisers take longer than all the rest
 STAGES = ("encoder alone", "code alone", "tuned")
@@ -37,7 +37,7 @@ MOMENTS = (("yaw", 1), ("yaw", -1), ("pitch", 0), ("jawOpen", 1), ("smile", 1), 
 class Look:
     """One picture with its judges' words."""
 
-    seen: Seen
+    seen: Face
     dlib: Floats  # (128,)
     second: Floats  # (512,) of length 1; NaN without a second recogniser
 
@@ -46,8 +46,8 @@ class Judges:
     """Tracker and both recognisers. Use in a with statement; not thread-safe."""
 
     def __init__(self, second: Path | None) -> None:
-        self._tracker = StillTracker()
-        self._dlib = Embedder()
+        self._tracker = StillReader()
+        self._dlib = DlibRecogniser()
         self._second = SecondRecogniser(second) if second is not None else None
 
     def __enter__(self) -> Self:
@@ -57,10 +57,10 @@ class Judges:
     def __exit__(self, *exc_info: object) -> None:
         self._tracker.__exit__(*exc_info)
 
-    def see(self, picture: Image) -> Seen | None:
-        return self._tracker(picture)
+    def see(self, picture: Image) -> Face | None:
+        return self._tracker.one(picture)
 
-    def look(self, picture: Image, seen: Seen | None = None) -> Look | None:
+    def look(self, picture: Image, seen: Face | None = None) -> Look | None:
         """None where no face is found; `seen` where it was read already."""
         seen = seen or self.see(picture)
         if seen is None:
@@ -163,7 +163,7 @@ def rebuilt(
         crop_dlib=own.dlib,
         crop_second=own.second,
         rotation=whole.seen.rotation[None],
-        scores=whole.seen.scores[None],
+        scores=whole.seen.blendshapes[None],
         photo_dlib=whole.dlib,
         photo_second=whole.second,
         landmarks=whole.seen.landmarks,
@@ -189,11 +189,6 @@ def yardsticks(crops: Sequence[Image]) -> Yardsticks:
     return Yardsticks(np.array(half, np.float32), np.array(others, np.float32))
 
 
-def psnr_db(one: Image, other: Image) -> float:
-    error = float(np.square(one.astype(np.float64) - other).mean())
-    return 10 * float(np.log10(255**2 / max(error, 1e-9)))
-
-
 def read_driver(
     judges: Judges, clip: Path, motions: Sequence[Motion], *, until_s: float, frames: int
 ) -> tuple[Driver, list[Image]]:
@@ -214,20 +209,20 @@ def read_driver(
     if at_rest is None:
         raise BadVideo(f"{clip}: no face in the frame at {times[rest]:.2f} s, its rest; choose another clip")
     seen = [judges.see(pictures[int(index)]) for index in chosen]
-    track = _track(seen)
+    track = track_of(seen)
     looks = [
         judges.look(pictures[int(index)], each)
         for index, each in list(zip(chosen, seen, strict=True))[::EMBED_EVERY]
         if each is not None
     ]
     dlib, second = _against(at_rest, [look for look in looks if look is not None])
-    moments = _moments(track, _track([at_rest.seen]))
+    moments = _moments(track, track_of([at_rest.seen]))
     driver = Driver(
         chosen=chosen,
         rotation=track.rotation,
         scores=track.scores,
         rest_rotation=at_rest.seen.rotation[None],
-        rest_scores=at_rest.seen.scores[None],
+        rest_scores=at_rest.seen.blendshapes[None],
         moments=moments,
         dlib=dlib,
         second=second,
@@ -241,7 +236,7 @@ def drive(
     """The chosen frames drawn and judged, and the pictures of MOMENTS."""
     wanted = {int(moment) for moment in driver.moments}
     kept: dict[int, Image] = {}
-    seen: list[Seen | None] = []
+    seen: list[Face | None] = []
     looks: list[Look] = []
     for count, index in enumerate(driver.chosen):
         image = puppet(motions[int(index)])
@@ -250,7 +245,7 @@ def drive(
             kept[count] = image
         if count % EMBED_EVERY == 0 and (look := judges.look(image, seen[-1])) is not None:
             looks.append(look)
-    track = _track(seen)
+    track = track_of(seen)
     distance = np.array([np.linalg.norm(look.dlib - sitter.photo_dlib) for look in looks], np.float32)
     cosine = np.array([look.second @ sitter.photo_second for look in looks], np.float32)
     driven = Driven(rotation=track.rotation, scores=track.scores, dlib=distance, second=cosine)
@@ -270,14 +265,6 @@ def _against(reference: Look, looks: Sequence[Look]) -> tuple[Floats, Floats]:
     return np.array(dlib, np.float32), np.array(
         [look.second @ reference.second for look in looks], np.float32
     )
-
-
-def _track(seen: Sequence[Seen | None]) -> Track:
-    angles, scores = (np.full((len(seen), width), np.nan, np.float32) for width in (3, len(BLENDSHAPES)))
-    for row, each in enumerate(seen):
-        if each is not None:
-            angles[row], scores[row] = each.rotation, each.scores
-    return Track(angles, scores)
 
 
 def _moments(track: Track, rest: Track) -> NDArray[np.int64]:

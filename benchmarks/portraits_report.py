@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tables and CSV files of the portraits' evaluation. Knows no picture, no network and no tracker."""
+"""Tables and CSV files of the portraits' evaluation."""
 
 import csv
 from collections.abc import Sequence
@@ -10,17 +10,10 @@ import numpy as np
 
 from benchmarks.portraits_findings import ABSOLUTE, Findings, Portrait
 from benchmarks.portraits_judges import STAGES
-from benchmarks.portraits_measures import (
-    Floats,
-    Reduce,
-    Transfer,
-    correlations,
-    median_of,
-    over,
-    over_pairs,
-)  # fmt: skip
-from benchmarks.raw_track import SIGNALS
-from benchmarks.report import Rows, Section, markdown
+from evaluation.distances import Reduce, Transfer, correlations, median_of, over, over_pairs
+from evaluation.follow import SIGNALS
+from evaluation.tables import Rows, Section, markdown, number
+from face.arrays import Floats
 
 ASKED_DLIB = 0.35  # of the median portrait to its photo
 WORST = 6
@@ -56,7 +49,7 @@ def sections(found: Findings) -> list[Section]:
             "The undriven generated picture against the photo's aligned crop: median / worst. dlib: distance "
             f"at most {ASKED_DLIB} is asked of the median; enrolment looks through this recogniser, so trust "
             "the second one, which nothing was trained with: cosine, 1 is the same. Perceptual: see "
-            "benchmarks/portraits_perceptual.py, of LPIPS's form and not LPIPS.",
+            "evaluation/perceptual.py, of LPIPS's form and not LPIPS.",
             _reconstruction(found),
         )
     ]
@@ -249,10 +242,6 @@ def _digits(name: str) -> int:
 def _both(values: Floats, worst: Reduce, digits: int = 2) -> str:
     """Median and worst."""
     return f"{number(over(np.median, values), digits)} / {number(over(worst, values), digits)}"
-
-
-def number(value: float, digits: int = 2) -> str:
-    return f"{value:.{digits}f}" if np.isfinite(value) else "-"
 
 
 def _cell(value: float) -> str:

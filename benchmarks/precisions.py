@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.identity import Embedder, spread
 from benchmarks.raw_track import track_still
 from engines import open_engine
 from engines.networks.directions import Directions, DirectionsConfig
 from engines.networks.live import ShiftLive
 from engines.networks.stylegan2 import Mapping
+from evaluation.recognisers import DlibRecogniser, spread
 from export import LiveRequest
 from export.checkpoints.ffhq_mobile import find_ffhq_mobile, read_ffhq_mobile
 from export.live_export import likely_motions, write_live
@@ -77,7 +77,7 @@ def pictures_of(
 
 def rows_of(pictures: dict[str, list[Image]], folder: Path) -> list[Row]:
     """Every role's pictures against those of `live`."""
-    embedder = Embedder()
+    embedder = DlibRecogniser()
     first = pictures["live"]
     faces = [track_still(image) for image in first]
     known = [number for number, face in enumerate(faces) if face is not None]

@@ -1,28 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Raw tracks: what the tracker's own detector sees, unsmoothed, as six signals over time. Knows no puppet."""
+"""Raw tracks: what the tracker's own detector sees in the pictures of a clip, unsmoothed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from face.arrays import Floats, Image
+from engines.mediapipe_reader import Face, VideoReader
+from face.arrays import Image
 from face.frame import Frame
-from face.motion import BLENDSHAPE_INDEX
 from realtime.sources.video import Video
-from realtime.tracker.landmarker import Face, FaceLandmarker
-
-SIGNALS = ("yaw", "pitch", "roll", "jawOpen", "blink", "smile")
-SCORES = tuple(  # the blendshapes whose mean is a signal, after the angles
-    [BLENDSHAPE_INDEX[name] for name in names]
-    for names in (
-        ("jawOpen",),
-        ("eyeBlinkLeft", "eyeBlinkRight"),
-        ("mouthSmileLeft", "mouthSmileRight"),
-    )
-)
-ANGLES = 3  # the first so many are degrees of the 4x4 matrix, the others scores in [0, 1]
 
 
 class RawTracker:
@@ -32,20 +20,20 @@ class RawTracker:
     """
 
     def __init__(self) -> None:
-        self._landmarker = FaceLandmarker()
+        self._reader = VideoReader()
         self.seen: list[Face | None] = []
 
     def __call__(self, image: Image, stamp_ms: int) -> list[Face]:
-        faces = self._landmarker(image, stamp_ms)
+        faces = self._reader(image, stamp_ms)
         self.seen.append(max(faces, key=lambda face: float(np.ptp(face.landmarks[:, 0])), default=None))
         return faces
 
     def __enter__(self) -> Self:
-        self._landmarker.__enter__()
+        self._reader.__enter__()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._landmarker.__exit__(*exc_info)
+        self._reader.__exit__(*exc_info)
 
 
 def track_still(image: Image) -> Face | None:
@@ -55,19 +43,9 @@ def track_still(image: Image) -> Face | None:
     return tracker.seen[0]
 
 
-def signals_of(seen: Sequence[Face | None]) -> Floats:
-    """(N, 6) in the order of SIGNALS, NaN where no face was found."""
-    rows = [[np.nan] * len(SIGNALS) if face is None else _signals(face) for face in seen]
-    return np.array(rows, np.float32).reshape(-1, len(SIGNALS))
-
-
 def clip_frames(path: Path, *, every: int = 1) -> Iterator[Frame]:
     """Every so many-th frame of a clip from its first on, as the application reads it; raises BadVideo."""
     with Video(path, live=False) as video:
         for frame in video:
             if frame.index % every == 0:
                 yield frame
-
-
-def _signals(face: Face) -> list[float]:
-    return [*face.rotation.tolist(), *(float(face.blendshapes[columns].mean()) for columns in SCORES)]

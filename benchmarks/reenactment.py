@@ -18,12 +18,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.driving import EMBED_EVERY, Clip, find_clips, load_clip
-from benchmarks.identity import Embedder, Spread, spread
-from benchmarks.measures import BLINK, SMILE, Pair, follow, summarise, worst_first
-from benchmarks.raw_track import SIGNALS, RawTracker, signals_of, track_still
-from benchmarks.report import markdown, page, sections, write_csv, write_series
+from benchmarks.raw_track import RawTracker, track_still
+from benchmarks.report import sections, write_csv, write_series
 from benchmarks.sheets import around_face, contact_sheet, time_plot
 from engines.quiet import quiet_natives
+from evaluation.distances import track_of
+from evaluation.follow import BLINK, SIGNALS, SMILE, Pair, follow, summarise, worst_first
+from evaluation.recognisers import DlibRecogniser, Recogniser, Spread, spread
+from evaluation.tables import markdown, page
 from face.arrays import Floats, Image
 from face.errors import BadPortrait, PuppetError, WrongUse
 from face.photo import SUFFIXES, read_photo
@@ -47,7 +49,7 @@ class Sitter:
     head: tuple[int, int, int, int]  # left, top, right, bottom of what the contact sheet shows
 
 
-def open_sitter(path: Path, method: str, longest: int, embedder: Embedder) -> Sitter:
+def open_sitter(path: Path, method: str, longest: int, embedder: Recogniser) -> Sitter:
     """Raises BadPortrait for a photo the method refuses."""
     puppet = open_puppet(method, resolve(path), Opening(longest))
     photo = _resized(read_photo(path), puppet.size)
@@ -58,11 +60,11 @@ def open_sitter(path: Path, method: str, longest: int, embedder: Embedder) -> Si
         )
     head = around_face(face.landmarks, puppet.size)
     embedding = embedder(photo, face.landmarks)
-    return Sitter(path.stem, puppet, photo, signals_of([face])[0], embedding, head)
+    return Sitter(path.stem, puppet, photo, track_of([face]).signals[0], embedding, head)
 
 
 def drive(
-    sitter: Sitter, clip: Clip, embedder: Embedder, *, refine: bool = False
+    sitter: Sitter, clip: Clip, embedder: Recogniser, *, refine: bool = False
 ) -> tuple[Pair, list[Image]]:
     """Measure one pair; beside it the output's head at the clip's extreme moments.
 
@@ -84,7 +86,7 @@ def drive(
                 kept[index] = _cut(image, sitter.head)
             if face is not None and index % EMBED_EVERY == 0:
                 embeddings.append(embedder(image, face.landmarks))
-    output = signals_of(tracker.seen)
+    output = track_of(tracker.seen).signals
     correlation, gain = follow(clip.signals, output)
     pair = Pair(
         clip=clip.name,
@@ -136,7 +138,7 @@ def run(options: argparse.Namespace, console: Console) -> Measured:
                 f"no clip in {options.driving} is called {', '.join(sorted(strange))}; see --clips"
             )
     counts = _counts(options, len(paths))
-    embedder = Embedder()
+    embedder = DlibRecogniser()
     order = choose(photos, options.seed)
     pairs: list[Pair] = []
     clips: list[Clip] = []

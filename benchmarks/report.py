@@ -1,29 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Tables of a reenactment measurement: Markdown, HTML, CSV. Knows no picture and no tracker."""
+"""What the tables of a reenactment measurement say, and its CSV file."""
 
 import csv
-import html
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.driving import Clip
-from benchmarks.identity import SAME_PERSON_BELOW, Spread
-from benchmarks.measures import SMILE, SMILES, TARGETS, Pair, Summary, summarise, worst_first
-from benchmarks.raw_track import SIGNALS
-
-Rows = list[list[str]]  # the first one is the heading
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One table under its heading, with a line that says how to read it."""
-
-    title: str
-    note: str
-    rows: Rows
+from evaluation.follow import SIGNALS, SMILE, SMILES, TARGETS, Pair, Summary, summarise, worst_first
+from evaluation.recognisers import SAME_PERSON_BELOW, Spread
+from evaluation.tables import Rows, Section, number
 
 
 def sections(pairs: Sequence[Pair], clips: Sequence[Clip], strangers: Spread) -> list[Section]:
@@ -42,36 +29,6 @@ def sections(pairs: Sequence[Pair], clips: Sequence[Clip], strangers: Spread) ->
         Section("Identity", identity, _identity(pairs, clips, strangers)),
         Section("Worst pairs", "By how far the worst signal misses its target (!).", _worst(pairs)),
     ]
-
-
-def markdown(tables: Sequence[Section]) -> str:
-    """Pipe tables under headings."""
-    blocks = []
-    for table in tables:
-        head, *body = table.rows
-        lines = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *body]]
-        blocks.append("\n".join([f"## {table.title}", "", table.note, "", *lines]))
-    return "\n\n".join(blocks) + "\n"
-
-
-def page(tables: Sequence[Section], pictures: Sequence[Path], heading: str) -> str:
-    """The same as one HTML page, with pictures that lie beside it."""
-    parts = [
-        "<!doctype html><meta charset=utf-8>",
-        f"<title>{html.escape(heading)}</title>",
-        "<style>body{font:14px sans-serif;margin:2em}td,th{padding:2px 10px;text-align:right}"
-        "td:first-child,th:first-child{text-align:left}tr:nth-child(even){background:#f2f2f2}"
-        "img{max-width:100%}</style>",
-        f"<h1>{html.escape(heading)}</h1>",
-    ]
-    for table in tables:
-        parts.append(f"<h2>{html.escape(table.title)}</h2><p>{html.escape(table.note)}</p><table>")
-        for number, row in enumerate(table.rows):
-            tag = "th" if number == 0 else "td"
-            parts.append("<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>")
-        parts.append("</table>")
-    parts += [f"<h3>{html.escape(path.stem)}</h3><img src='{html.escape(path.name)}'>" for path in pictures]
-    return "\n".join(parts) + "\n"
 
 
 def write_csv(path: Path, pairs: Sequence[Pair]) -> None:
@@ -93,18 +50,14 @@ def write_series(path: Path, pairs: Sequence[Pair]) -> None:
     np.savez_compressed(path, allow_pickle=False, **series)
 
 
-def _number(value: float, digits: int = 3) -> str:
-    return f"{value:.{digits}f}" if np.isfinite(value) else "-"
-
-
 def _line(name: str, summary: Summary, target: float) -> list[str]:
     return [
         name,
-        _number(target, 2),
+        number(target),
         str(summary.pairs),
-        *(_number(value) for value in (summary.median, summary.p10, summary.worst)),
+        *(number(value, 3) for value in (summary.median, summary.p10, summary.worst)),
         "-" if not summary.pairs else f"{summary.reached:.0%}",
-        _number(summary.gain, 2),
+        number(summary.gain),
     ]
 
 
@@ -127,8 +80,8 @@ def _by_clip(pairs: Sequence[Pair], clips: Sequence[Clip]) -> Rows:
             cells.append(f"{summary.median:.2f} / {summary.worst:.2f}" if summary.pairs else "-")
         rows.append(
             [clip.name, str(len(clip.motions)), *cells, f"{np.mean([pair.faces for pair in own]):.2%}"]
-            + [_number(float(np.median([pair.distance for pair in own])))]
-            + [_number(float(np.median(clip.floor.distance)))]
+            + [number(float(np.median([pair.distance for pair in own])), 3)]
+            + [number(float(np.median(clip.floor.distance)), 3)]
         )
     return rows
 
@@ -156,7 +109,7 @@ def _identity(pairs: Sequence[Pair], clips: Sequence[Clip], strangers: Spread) -
         cosine = np.concatenate([spread.cosine for spread in spreads])
         if len(distance):
             values = [np.median(distance), np.percentile(distance, 90), np.median(cosine)]
-            rows.append([name, str(len(distance)), *(_number(float(value)) for value in values)])
+            rows.append([name, str(len(distance)), *(number(float(value), 3) for value in values)])
     return rows
 
 
@@ -166,11 +119,11 @@ def _worst(pairs: Sequence[Pair], count: int = 15) -> Rows:
         if not pair.shortfall > 0:
             break
         cells = [
-            _number(value, 2) + (" !" if value < target else "")
+            number(value) + (" !" if value < target else "")
             for value, target in zip(pair.correlation, TARGETS, strict=True)
         ]
         rows.append(
-            [pair.clip, pair.portrait, _number(pair.portrait_smile, 2), *cells]
-            + [f"{pair.faces:.2%}", _number(pair.distance, 2)]
+            [pair.clip, pair.portrait, number(pair.portrait_smile), *cells]
+            + [f"{pair.faces:.2%}", number(pair.distance)]
         )
     return rows

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from benchmarks.measures import Pair
-from benchmarks.raw_track import SIGNALS
+from evaluation.follow import SIGNALS, Pair
 from face.arrays import Image
 
 CELL_PX = 200

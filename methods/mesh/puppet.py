@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from engines.mediapipe_reader import StillReader
 from face.arrays import Floats, Image
 from face.errors import WrongUse
 from face.face_model import SURFACE, FaceModel, face_model
@@ -21,7 +22,7 @@ from methods.mesh.response import Probed, Response, measure_response
 from methods.mesh.retarget import Retargeter, RigPose, blended, signals_of
 from methods.mesh.rig import LEFT_EYE, build_rig
 from methods.method import OnFrame, Opening, Rest
-from methods.portrait import ClipReader, FaceReader, Portrait, open_portrait, shrunk
+from methods.portrait import ClipReader, Portrait, open_portrait, shrunk
 from methods.subject import Enrolled, Seed, Subject
 
 PROBE_PX = 512  # longer side of the pictures a portrait is measured by: larger ones are read no better
@@ -127,12 +128,14 @@ class MeshPuppet:
 
     def _measured(self, model: FaceModel) -> Response | None:
         """The response of this portrait, drawn and read about a hundred times."""
-        with FaceReader() as reader:
+        with StillReader() as reader:
 
             def probe(offsets: Floats, turn: Floats) -> Probed | None:
                 pose = self._retarget.probe(offsets, turn)
-                seen = reader.with_rotation(self._show(pose))
-                return None if seen is None else Probed(*seen, euler_angles(pose.turn))
+                face = reader.one(self._show(pose))
+                if face is None:
+                    return None
+                return Probed(face.blendshapes, face.rotation, euler_angles(pose.turn))
 
             return measure_response(probe, model)
 

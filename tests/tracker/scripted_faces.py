@@ -7,10 +7,10 @@ from typing import Self
 import cv2
 import numpy as np
 
+from engines.mediapipe_reader import Face
 from face.frame import Frame
 from face.motion import BLENDSHAPE_INDEX
 from face.motion_vector import CENTRE, LOG_SCALE, ROTATION, SCORES, SHAPE, TURN, landmarks_of, resting_vector
-from realtime.tracker.landmarker import Face
 
 SIZE = (640, 480)
 

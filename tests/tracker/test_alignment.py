@@ -66,12 +66,12 @@ def test_a_picture_that_is_not_eight_bit_is_refused() -> None:
 
 
 def test_faces_that_ffhq_aligned_are_found_aligned(shared) -> None:
-    from realtime.tracker.landmarker import FaceLandmarker
+    from engines.mediapipe_reader import VideoReader
 
     quads = []
     for path in sorted((shared / "faces256").glob("*.jpg"))[::60]:
         picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        with FaceLandmarker(max_faces=1) as detect:
+        with VideoReader(max_faces=1) as detect:
             quads += [ffhq_quad(face.landmarks) for face in detect(picture, 0)]
     corners = np.array([(0, 0), (0, 256), (256, 256), (256, 0)])
     assert len(quads) >= 15

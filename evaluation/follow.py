@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How faithfully an output follows its driver, as numbers from two tracks. Knows no picture and no file."""
+"""How faithfully an output follows its driver over time: correlation and gain of six signals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.identity import Spread
-from benchmarks.raw_track import ANGLES, SIGNALS
+from evaluation.recognisers import Spread
 from face.arrays import Floats
+from face.direction_parameters import ANGLES
+from face.motion import BLENDSHAPE_INDEX
+
+SIGNALS = ("yaw", "pitch", "roll", "jawOpen", "blink", "smile")  # degrees of the 4x4 matrix, then scores
+SCORES = tuple(  # the blendshapes whose mean is a signal, after the angles
+    [BLENDSHAPE_INDEX[name] for name in names]
+    for names in (
+        ("jawOpen",),
+        ("eyeBlinkLeft", "eyeBlinkRight"),
+        ("mouthSmileLeft", "mouthSmileRight"),
+    )
+)
 
 MOVES_DEGREES, MOVES_SCORE = 8.0, 0.3  # a driver whose own range is smaller does not count for that signal
 TARGETS = (0.9, 0.9, 0.9, 0.9, 0.75, 0.75)  # correlation asked for, in the order of SIGNALS

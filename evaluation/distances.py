@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""ARD, AED and CSIM in the papers' form, and how they are summed up. Knows no picture and no tracker.
+"""ARD, AED and CSIM in the papers' form, and how they are summed up.
 
 Bounareli et al. 2024, section 4.1.1: ARD is the mean absolute difference of yaw, pitch and roll between the
 driver's frame and the result, in degrees; AED that of the expression coefficients, which are DECA's in the
@@ -14,16 +14,18 @@ Most of it is a standing offset: `centred` compares both movements around their 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measures import follow
-from benchmarks.raw_track import SCORES, SIGNALS
+from evaluation.follow import SCORES, SIGNALS, follow
 from face.arrays import Floats
 from face.direction_parameters import ANGLES, NAMES, RANGES, parameters
 from face.motion import BLENDSHAPES
+
+if TYPE_CHECKING:
+    from engines.mediapipe_reader import Face
 
 Reduce = Callable[[NDArray[np.floating]], Any]
 
@@ -52,7 +54,7 @@ class Track:
 
     @property
     def signals(self) -> Floats:
-        """(N, 6) in the order of benchmarks.raw_track.SIGNALS."""
+        """(N, 6) in the order of SIGNALS."""
         return np.column_stack(
             [self.rotation, *(self.scores[:, list(columns)].mean(1) for columns in SCORES)]
         )
@@ -70,6 +72,16 @@ class Track:
         if not both.any():
             return self
         return Track(self.rotation - self.rotation[both].mean(0), self.scores - self.scores[both].mean(0))
+
+
+def track_of(faces: "Sequence[Face | None]") -> Track:
+    """Of N pictures, None where no face was found."""
+    angles = np.full((len(faces), ANGLES), np.nan, np.float32)
+    scores = np.full((len(faces), len(BLENDSHAPES)), np.nan, np.float32)
+    for row, face in enumerate(faces):
+        if face is not None:
+            angles[row], scores[row] = face.rotation, face.blendshapes
+    return Track(angles, scores)
 
 
 @dataclass(frozen=True, slots=True)

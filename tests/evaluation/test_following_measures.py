@@ -1,18 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The table's statistics on signals whose answer is known."""
-
-import csv
-from pathlib import Path
+"""Correlation, gain and their summaries on signals whose answer is known."""
 
 import numpy as np
 import pytest
 
-pytest.importorskip("dlib", reason="dlib-bin is not installed; run: pip install -e '.[dev]'")
-
-from benchmarks.identity import Spread
-from benchmarks.measures import Pair, driver_moves, follow, summarise, worst_first
-from benchmarks.raw_track import SIGNALS
-from benchmarks.report import write_csv
+from evaluation.follow import SIGNALS, Pair, driver_moves, follow, summarise, worst_first
+from evaluation.recognisers import Spread
 
 YAW, PITCH, ROLL, JAW, BLINK, SMILE = range(len(SIGNALS))
 TIME = np.linspace(0, 4 * np.pi, 200)
@@ -95,13 +88,3 @@ def test_worst_pair_is_the_one_farthest_below_a_target() -> None:
     assert [found.portrait for found in worst_first([uncounted, good, poor])] == ["poor", "good", "uncounted"]
     assert poor.shortfall == pytest.approx(0.05)
     assert poor.distance == pytest.approx(0.3)
-
-
-def test_csv_leaves_signals_that_do_not_count_empty(tmp_path: Path) -> None:
-    write_csv(tmp_path / "pairs.csv", [pair("one", 0.95)])
-    with (tmp_path / "pairs.csv").open(newline="") as stream:
-        (row,) = csv.DictReader(stream)
-    assert row["portrait"] == "one"
-    assert float(row["r_yaw"]) == pytest.approx(0.95)
-    assert row["r_smile"] == row["gain_smile"] == ""
-    assert float(row["distance"]) == pytest.approx(0.3)
