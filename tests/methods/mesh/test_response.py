@@ -6,14 +6,13 @@ import pytest
 
 from face.face_model import SURFACE, face_model
 from face.motion import BLENDSHAPE_INDEX
+from face.mouth_reader import MouthReader, directions
 from methods.mesh.response import (
     FEEDFORWARD,
     LARGEST,
-    MouthReader,
     Probed,
     Response,
     corrections,
-    directions,
     features,
     measure_response,
     targets,
