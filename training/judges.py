@@ -102,7 +102,7 @@ def parameters_seen(rotation: Tensor, scores: Tensor) -> Tensor:
 def to_pictures(images: Tensor) -> Image:
     """(N, H, W, 3) uint8 of images (N, 3, H, W) in about [-1, 1]."""
     levels = ((images.detach().clamp(-1, 1) + 1) * 127.5 + 0.5).to(torch.uint8)
-    return levels.permute(0, 2, 3, 1).contiguous().numpy()
+    return np.asarray(levels.permute(0, 2, 3, 1).contiguous().numpy(), np.uint8)
 
 
 def to_images(pictures: Image) -> Tensor:
