@@ -24,6 +24,7 @@ from realtime.commands.machine import devices, doctor
 from realtime.commands.models import app as models_app
 from realtime.commands.render import render
 from realtime.commands.run import run, web
+from realtime.commands.train import app as train_app
 from realtime.console import note
 from realtime.machine import installed
 
@@ -60,6 +61,7 @@ app = typer.Typer(
 for _name, (_command, _example) in COMMANDS.items():
     app.command(_name, epilog=f"Example: {_example}")(_command)
 app.add_typer(models_app)
+app.add_typer(train_app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

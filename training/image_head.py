@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Train an image head for ffhq-mobile cut short at 256 or 512 pixels, by its own image of 1024.
 
-    python -m training.image_head --size 256 --work head --out engines/weights/ffhq-mobile/head256.safetensors
+    facepuppet train image-head --size 256 --work head --out engines/weights/ffhq-mobile/head256.safetensors
 
 The whole network is the teacher: its image, reduced by area, is what the head's must be. Samples are crops of
 the features of 64 pixels, which both share, and of the image, one for a latent. They are kept in shards, and
@@ -10,8 +10,8 @@ training keeps its state, so that both can be stopped and started again. A seed 
 
 import argparse
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,8 @@ from engines.networks.mobile_stylegan import (
 from engines.networks.store import save_network
 from engines.networks.stylegan2 import Mapping
 from export.checkpoints.ffhq_mobile import ORIGIN, VERSION, find_ffhq_mobile, read_ffhq_mobile
+from training.loop import Run
+from training.shards import load_shards, save_shard
 
 Halves = NDArray[np.float16]
 Rows = tuple[Tensor, Tensor]  # (N, 512) each
@@ -44,12 +46,22 @@ LEAST_PSI, MOST_PSI = 0.5, 1.1
 HELD_OUT = 64  # samples that are only measured
 BATCH = 8
 RATE, STYLE_RATE = 3e-3, 3e-4  # of Adam: of weights, and of the many that read the style
-WARM_UP, SAVED_EVERY = 50, 200  # steps
+WARM_UP, CHECKPOINT_EVERY = 50, 200  # steps
 BORDER = {256: 6, 512: 14}  # pixels of a crop's border, which know too little of what is around them
 LICENCE = (
     "only for ffhq-mobile, distilled from NVIDIA's StyleGAN2-FFHQ: research and evaluation, non-commercial"
 )
 HIDDEN = {256: (64, 64), 512: (32, 32)}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is."""
+
+    size: int = 256
+    samples: int = 1500
+    steps: int = 4000
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,18 +161,6 @@ def make_crops(teacher: Teacher, *, seed: int, count: int = SHARD) -> Crops:
     return Crops(*(np.stack(values) for values in zip(*parts, strict=True)))
 
 
-def save_crops(crops: Crops, path: Path) -> None:
-    """Written beside and renamed: a shard is whole or not there."""
-    unfinished = path.with_suffix(".part.npz")
-    np.savez(unfinished, **{field.name: getattr(crops, field.name) for field in fields(crops)})
-    unfinished.replace(path)
-
-
-def load_crops(paths: list[Path]) -> Crops:
-    shards = [np.load(path) for path in paths]
-    return Crops(**{f.name: np.concatenate([shard[f.name] for shard in shards]) for f in fields(Crops)})
-
-
 @dataclass(frozen=True, slots=True)
 class Student:
     """A head, and the frozen layers between the shared features and it."""
@@ -246,30 +246,22 @@ def measure(student: Student, crops: Crops) -> float:
     return float(psnr(torch.cat(errors)).mean())
 
 
-def train(
-    student: Student, crops: Crops, *, steps: int, seed: int, state: Path
-) -> Iterator[tuple[int, float]]:
-    """Yields step and held-out dB whenever the state is saved; goes on from there where it is."""
+def train(plan: Plan, student: Student, crops: Crops, folder: Path) -> None:
+    """All steps of the plan, resumable in `folder`; the student's head is changed in place."""
     named = list(student.head.named_parameters())
     styles = [value for name, value in named if name.endswith("affine.weight")]
     others = [value for name, value in named if not name.endswith("affine.weight")]
     adam = torch.optim.Adam([{"params": styles}, {"params": others}], betas=(0.9, 0.99))
-    done = 0
-    if state.is_file():
-        saved = torch.load(state, weights_only=True, map_location=student.device)
-        student.head.load_state_dict(saved["head"])
-        adam.load_state_dict(saved["adam"])
-        done = saved["step"]
-    else:
-        with torch.no_grad():
-            x, _ = student.features(crops, np.arange(BATCH))
-            first = student.head.layers[0] if student.head.layers else student.head
-            first.affine.bias /= x.std()
-    for step in range(done, steps):
-        rate = min(1, (step + 1) / WARM_UP) * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
+    with torch.no_grad():
+        x, _ = student.features(crops, np.arange(BATCH))
+        first = student.head.layers[0] if student.head.layers else student.head
+        first.affine.bias /= x.std()
+
+    def step(index: int) -> dict[str, Tensor]:
+        rate = min(1, (index + 1) / WARM_UP) * (0.5 * (1 + math.cos(math.pi * index / plan.steps)) + 0.01)
         for group, base in zip(adam.param_groups, (STYLE_RATE, RATE), strict=True):
             group["lr"] = base * rate
-        rng = np.random.default_rng((seed, step))
+        rng = np.random.default_rng((plan.seed, index))
         chosen = rng.integers(HELD_OUT, len(crops.w), BATCH)
         # Channels last and bfloat16: 90 ms a step instead of 160 on one core.
         with torch.autocast(student.device.type, torch.bfloat16):
@@ -277,13 +269,18 @@ def train(
                 x, rows = student.features(crops, chosen)
             image = student.head(x.contiguous(memory_format=torch.channels_last), rows)
         adam.zero_grad()
-        distance(image.float(), student.target(crops, chosen), student.known(crops, chosen)).backward()
+        loss = distance(image.float(), student.target(crops, chosen), student.known(crops, chosen))
+        loss.backward()
         adam.step()
-        if (step + 1) % SAVED_EVERY == 0 or step + 1 == steps:
-            whole = {"head": student.head.state_dict(), "adam": adam.state_dict(), "step": step + 1}
-            torch.save(whole, state.with_suffix(".part"))
-            state.with_suffix(".part").replace(state)
-            yield step + 1, measure(student, crops)
+        return {"distance": loss}
+
+    Run(plan, folder).train(
+        step,
+        {"head": student.head, "adam": adam},
+        title=f"head of {plan.size} px",
+        every=CHECKPOINT_EVERY,
+        measure=lambda: {"held_out_db": measure(student, crops)},
+    )
 
 
 def whole_images(teacher: Teacher, head: MobileHead, *, size: int, count: int, seed: int) -> Tensor:
@@ -299,30 +296,31 @@ def whole_images(teacher: Teacher, head: MobileHead, *, size: int, count: int, s
     return psnr(torch.stack(errors))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "facepuppet train image-head",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--size", type=int, choices=sorted(HIDDEN), default=256)
-    parser.add_argument("--work", type=Path, required=True, help="folder of shards and of the state")
+    parser.add_argument("--size", type=int, choices=sorted(HIDDEN), default=Plan().size)
+    parser.add_argument("--work", type=Path, required=True, help="folder of shards and of the run")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--samples", type=int, default=1500)
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samples", type=int, default=Plan().samples)
+    parser.add_argument("--steps", type=int, default=Plan().steps)
+    parser.add_argument("--seed", type=int, default=Plan().seed)
     parser.add_argument("--device", default="cpu", help="cpu, or cuda: not yet run on a GPU")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     options.work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options.seed)
     teacher = open_teacher(options.device)
     paths = [options.work / f"crops-{seed:05d}.npz" for seed in range(-(-options.samples // SHARD))]
     for seed, path in enumerate(paths):
         if not path.is_file():
-            save_crops(make_crops(teacher, seed=seed), path)
-    crops = load_crops(paths)
+            save_shard(make_crops(teacher, seed=seed), path)
+    crops = load_shards(Crops, paths)
     student = new_student(teacher, options.size, HIDDEN[options.size])
-    state = options.work / f"head{options.size}.state"
-    for step, quality in train(student, crops, steps=options.steps, seed=options.seed, state=state):
-        print(f"step {step} of {options.steps}: {quality:.2f} dB on held-out crops", flush=True)
+    plan = Plan(options.size, options.samples, options.steps, options.seed)
+    train(plan, student, crops, options.work / f"head{options.size}")
     notes = {"licence": LICENCE, "trained_for": f"{ORIGIN} {VERSION}", "seed": str(options.seed)}
     save_network(student.head, options.out, notes=notes, half=True)
     found = whole_images(teacher, student.head, size=options.size, count=32, seed=10_000)

@@ -6,16 +6,17 @@ The tracker itself, which measures, is engines/mediapipe_reader.py.
 
 import zipfile
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from engines.face_task import canonical_from_task, pose_weights_from_task
 from engines.networks.face_embedding import FaceEmbedding, read_face_embedding
 from engines.networks.tflite import read_graph
 from engines.networks.tracker_stand_in import TrackerStandIn
 from engines.package_models import landmarker_model, recogniser_model
 from face.arrays import Image
 from face.direction_parameters import TABLE
-from training.face_model import canonical_from_task, pose_weights_from_task
 
 
 def open_stand_in() -> TrackerStandIn:
@@ -47,7 +48,7 @@ def parameters_seen(rotation: Tensor, scores: Tensor) -> Tensor:
 def to_pictures(images: Tensor) -> Image:
     """(N, H, W, 3) uint8 of images (N, 3, H, W) in about [-1, 1]."""
     levels = ((images.detach().clamp(-1, 1) + 1) * 127.5 + 0.5).to(torch.uint8)
-    return levels.permute(0, 2, 3, 1).contiguous().numpy()
+    return np.asarray(levels.permute(0, 2, 3, 1).contiguous().numpy(), np.uint8)
 
 
 def to_images(pictures: Image) -> Tensor:

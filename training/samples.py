@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Generated faces and what tracker and recogniser say of them, in resumable shards. Knows no direction.
+"""Generated faces and what tracker and recogniser say of them, in resumable shards.
 
-    python -m training.samples --out samples --count 2000
+    facepuppet train samples --out samples --count 2000
 
 A shard holds vectors w, pictures, landmarks, angles, scores and embeddings. Pictures in which the tracker
 finds no face are left out. The same seed gives the same shard, whatever was made before.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -21,8 +21,10 @@ from engines.mediapipe_reader import StillReader
 from engines.networks.face_embedding import FaceEmbedding
 from face.arrays import Floats
 from face.direction_parameters import parameters
+from face.errors import WrongUse
 from training.generator import Generator, open_generator
 from training.judges import open_embedding, to_images, to_pictures
+from training.shards import load_shards, save_shard
 
 SHARD = 100
 LEAST_PSI, MOST_PSI = 0.7, 1.0  # truncation is drawn between these, face by face
@@ -47,6 +49,10 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.w)
+
+    def first(self, count: int) -> "Samples":
+        """No more than that many of them."""
+        return Samples(*(getattr(self, field.name)[:count] for field in fields(self)))
 
 
 def make_samples(
@@ -76,44 +82,31 @@ def make_samples(
     )
 
 
-def save_samples(samples: Samples, path: Path) -> None:
-    """Written beside and renamed: a shard is whole or not there."""
-    unfinished = path.with_suffix(".part.npz")
-    np.savez(unfinished, **{field.name: getattr(samples, field.name) for field in fields(samples)})
-    unfinished.replace(path)
+def load_samples(folder: Path) -> Samples:
+    """All shards of a folder in order."""
+    paths = sorted(folder.glob("samples-*.npz"))
+    if not paths:
+        raise WrongUse(f"no samples-*.npz in {folder}; make some: facepuppet train samples --out {folder}")
+    return load_shards(Samples, paths)
 
 
-def load_samples(folder: Path, *, most: int | None = None) -> Samples:
-    """All shards of a folder in order, the first `most` faces of them."""
-    shards = list(_shards(folder))
-    if not shards:
-        raise FileNotFoundError(f"no samples-*.npz in {folder}; make some: python -m training.samples")
-    joined = {name: np.concatenate([shard[name] for shard in shards])[:most] for name in shards[0]}
-    return Samples(**joined)
-
-
-def _shards(folder: Path) -> Iterator[dict[str, NDArray[np.generic]]]:
-    for path in sorted(folder.glob("samples-*.npz")):
-        if not path.name.endswith(".part.npz"):
-            with np.load(path) as shard:
-                yield dict(shard)
-
-
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "facepuppet train samples",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0, help="of the first shard; the next have the next")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     generator, embedding = open_generator(), open_embedding()
     with StillReader() as tracker:
         for index in track(range(-(-options.count // SHARD)), description="shards"):
             path = options.out / f"samples-{options.seed + index:05d}.npz"
             if not path.exists():
-                save_samples(make_samples(generator, embedding, tracker, seed=options.seed + index), path)
+                save_shard(make_samples(generator, embedding, tracker, seed=options.seed + index), path)
 
 
 if __name__ == "__main__":

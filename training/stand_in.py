@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How well the tracker's stand-in agrees with the tracker itself, on generated faces. Knows no training.
+"""How well the tracker's stand-in agrees with the tracker itself, on generated faces.
 
 python -m training.stand_in --samples samples --count 200
 """
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    samples = load_samples(options.samples, most=options.count)
+    samples = load_samples(options.samples).first(options.count)
     stand_in = open_stand_in()
     landmarks, rotation, scores = [], [], []
     with torch.no_grad():

@@ -133,7 +133,7 @@ def read_ffhq_mobile(folder: Path, *, size: int = FULL_SIZE) -> Imported:
         if not (WEIGHTS / HEADS[size]).is_file():
             raise ModelUnavailable(
                 f"{HEADS[size]}, the image head for {size} px, is not there; use --size 256, or make it: "
-                f"python -m training.image_head --size {size} --work head --out {HEADS[size]}"
+                f"facepuppet train image-head --size {size} --work head --out {HEADS[size]}"
             )
         head = load_network(WEIGHTS / HEADS[size])
         if not isinstance(head, MobileHead):

@@ -1,33 +1,35 @@
 # SPDX-License-Identifier: MIT
-"""Train the matrix of directions of `directions`. Knows the generator, the judges and samples; no live line.
+"""Train the matrix of directions.
 
-    python -m training.samples --out samples --count 2000
-    python -m methods.directions.train --samples samples --out run --steps 1000
+    facepuppet train samples --out samples --count 2000
+    facepuppet train directions --samples samples --out run --steps 1000 --stretch 50
 
 Starts from the closed form and goes on in pictures: a source and a target drawn, the source shifted, the
 picture made and judged (Bounareli et al. 2022, section 3.1.4). Half of each batch changes one attribute, the
 other half takes the whole motion of another face. The matrix is kept in whitened w, so that a step goes where
-the generator's own faces vary. Interrupted runs go on where the last checkpoint was; the same seed gives the
-same result.
+the generator's own faces vary. With --stretch each motion is then scaled to what is wanted of it
+(train_gains.py). Interrupted runs go on where the last checkpoint was; the same seed gives the same result.
 """
 
 import argparse
-import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import Progress
+from rich.progress import track
 from torch import Tensor
 
+from engines.mediapipe_reader import StillReader
 from engines.networks.directions import Directions, DirectionsConfig
 from engines.networks.face_embedding import FaceEmbedding
 from engines.networks.store import save_network
 from engines.networks.tracker_stand_in import TrackerStandIn
 from face.arrays import Floats
 from face.direction_parameters import INDEX, NAMES, RANGES, scaled
-from methods.directions.train_closed_form import Whitening, natural_span, starting_point, whitening
+from methods.directions.train_closed_form import natural_span, starting_point
+from methods.directions.train_gains import stretch
 from methods.directions.train_losses import (
     Weights,
     motion_loss,
@@ -37,9 +39,13 @@ from methods.directions.train_losses import (
     surroundings_mask,
     target_shape,
 )
+from methods.directions.train_measured import Bench
 from training.generator import SIZE, Generator, open_generator
 from training.judges import open_embedding, open_stand_in, parameters_seen
+from training.loop import Run
 from training.samples import Samples, load_samples
+from training.shards import load_shards, save_shard
+from training.whitening import Whitening, whitening
 
 # What is changed alone, and how often: a wink is no motion of its own, so lids mostly go together.
 GROUPS: tuple[tuple[tuple[str, ...], float], ...] = (
@@ -61,7 +67,7 @@ MEAN_DECAY = 0.97  # a step, of the running mean of the matrix
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is; kept with its checkpoint, so that another run does not go on with it by mistake."""
+    """What a run is."""
 
     steps: int = 1000
     batch: int = 4
@@ -76,11 +82,11 @@ class Plan:
 class Sources:
     """Faces to be moved, as generator and judges of this run see them undriven."""
 
-    w: Tensor  # (N, 512)
+    w: Floats  # (N, 512)
     landmarks: Floats  # (N, 478, 3)
     p: Floats  # (N, 15)
-    embedding: Tensor  # (N, 128)
-    surroundings: Tensor  # (N, 3, 64, 64)
+    embedding: Floats  # (N, 128)
+    surroundings: Floats  # (N, 3, 64, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +127,8 @@ def prepare_sources(samples: Samples, generator: Generator, judges: Judges, batc
     """The samples again through this run's generator, which may differ from the one they were measured on."""
     landmarks, p, numbers, surroundings = [], [], [], []
     w = torch.from_numpy(samples.w)
-    with torch.no_grad(), Progress() as progress:
-        task = progress.add_task("sources", total=len(w))
-        for start in range(0, len(w), batch):
+    with torch.no_grad():
+        for start in track(range(0, len(w), batch), description="sources"):
             part = slice(start, start + batch)
             images = generator(w[part])
             tracks = judges.tracker(images, torch.from_numpy(samples.landmarks[part]))
@@ -131,24 +136,7 @@ def prepare_sources(samples: Samples, generator: Generator, judges: Judges, batc
             p.append(parameters_seen(tracks.rotation, tracks.scores))
             numbers.append(judges.embedding.of_faces(images, tracks.landmarks))
             surroundings.append(small(images))
-            progress.advance(task, batch)
-    return Sources(
-        w, torch.cat(landmarks).numpy(), torch.cat(p).numpy(), torch.cat(numbers), torch.cat(surroundings)
-    )
-
-
-def _kept_sources(path: Path, samples: Samples, generator: Generator, judges: Judges, batch: int) -> Sources:
-    """Read back where an interrupted run has made them."""
-    if path.is_file():
-        kept = torch.load(path, weights_only=True)
-        return Sources(
-            kept["w"], kept["landmarks"].numpy(), kept["p"].numpy(), kept["embedding"], kept["surroundings"]
-        )
-    made = prepare_sources(samples, generator, judges, batch)
-    state = {name: torch.as_tensor(getattr(made, name)) for name in Sources.__slots__}
-    torch.save(state, path.with_suffix(".part"))
-    path.with_suffix(".part").replace(path)
-    return made
+    return Sources(samples.w, *(torch.cat(part).numpy() for part in (landmarks, p, numbers, surroundings)))
 
 
 def draw(
@@ -190,14 +178,15 @@ def losses(
         for index, shape in zip(chosen, shapes, strict=True)
     ]
     wanted = torch.from_numpy(np.array(shapes))
-    images = generator(sources.w[chosen], matrix(torch.from_numpy(scaled(targets - p))))
+    images = generator(torch.from_numpy(sources.w[chosen]), matrix(torch.from_numpy(scaled(targets - p))))
     tracks = judges.tracker(images, wanted)
     seen = parameters_seen(tracks.rotation, tracks.scores)
     with torch.autocast("cpu", torch.bfloat16, enabled=generator.half):
         numbers = judges.embedding.of_faces(images, tracks.landmarks).float()
     shape, eyes, mouth = shape_losses(tracks, wanted)
-    identity = (numbers - sources.embedding[chosen]).square().sum(1)
-    surroundings = surroundings_loss(images, sources.surroundings[chosen], torch.from_numpy(np.array(masks)))
+    identity = (numbers - torch.from_numpy(sources.embedding[chosen])).square().sum(1)
+    before = torch.from_numpy(sources.surroundings[chosen])
+    surroundings = surroundings_loss(images, before, torch.from_numpy(np.array(masks)))
     terms = {
         "motion": motion_loss(seen, torch.from_numpy(targets)),
         "shape": shape,
@@ -212,34 +201,32 @@ def losses(
 def train(
     plan: Plan, samples: Samples, generator: Generator, judges: Judges, out: Path, *, basis: Whitening
 ) -> Directions:
-    """Run or go on; `out` gets the checkpoint, the log and at the end directions.safetensors."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Run or go on; `out` holds the run and at the end directions.safetensors."""
+    run = Run(plan, out)
     torch.manual_seed(plan.seed)
     start = starting_point(samples, basis)
-    matrix = Whitened(start, basis, natural_span(samples, basis))
+    matrix = Whitened(start, basis, natural_span(samples, basis, start))
     optimiser = torch.optim.Adam([matrix.matrix], lr=plan.rate, betas=(0.9, 0.98))
-    first = _resume(out / "checkpoint.pt", plan, matrix, optimiser)
-    few = replace(samples, **{k: getattr(samples, k)[: plan.sources] for k in samples.__slots__})
-    sources = _kept_sources(out / "sources.pt", few, generator, judges, plan.batch)
+    kept_sources = out / "sources.npz"
+    if not kept_sources.is_file():
+        save_shard(prepare_sources(samples.first(plan.sources), generator, judges, plan.batch), kept_sources)
+    sources = load_shards(Sources, [kept_sources])
     shares = asdict(plan.weights)
-    with Progress() as progress, (out / "log.jsonl").open("a") as log:
-        task = progress.add_task("directions", total=plan.steps, completed=first)
-        for step in range(first, plan.steps):
-            rng = np.random.default_rng((plan.seed, step))
-            for group in optimiser.param_groups:
-                group["lr"] = plan.rate * (0.55 + 0.45 * float(np.cos(np.pi * step / plan.steps)))
-            chosen, targets = draw(sources, plan.batch, rng, singles=plan.singles)
-            terms = losses(matrix, sources, generator, judges, chosen, targets)
-            loss = sum((shares[name] * term for name, term in terms.items()), torch.zeros(()))
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            matrix.follow()
-            log.write(json.dumps({"step": step} | {k: round(v.item(), 5) for k, v in terms.items()}) + "\n")
-            if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == plan.steps:
-                log.flush()
-                _save(out / "checkpoint.pt", plan, matrix, optimiser, step + 1)
-            progress.advance(task)
+
+    def step(index: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng((plan.seed, index))
+        for group in optimiser.param_groups:
+            group["lr"] = plan.rate * (0.55 + 0.45 * float(np.cos(np.pi * index / plan.steps)))
+        chosen, targets = draw(sources, plan.batch, rng, singles=plan.singles)
+        terms = losses(matrix, sources, generator, judges, chosen, targets)
+        loss = sum((shares[name] * term for name, term in terms.items()), torch.zeros(()))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        matrix.follow()
+        return terms
+
+    run.train(step, {"matrix": matrix, "optimiser": optimiser}, title="directions", every=CHECKPOINT_EVERY)
     network = matrix.directions()
     save_network(network, out / "directions.safetensors", notes=notes(plan, len(samples)))
     return network
@@ -254,33 +241,11 @@ def notes(plan: Plan, samples: int) -> dict[str, str]:
     }
 
 
-def _save(path: Path, plan: Plan, matrix: Whitened, optimiser: torch.optim.Optimizer, step: int) -> None:
-    state = {
-        "plan": json.dumps(asdict(plan)),
-        "step": step,
-        "matrix": matrix.state_dict(),
-        "optimiser": optimiser.state_dict(),
-    }
-    unfinished = path.with_suffix(".part")
-    torch.save(state, unfinished)
-    unfinished.replace(path)
-
-
-def _resume(path: Path, plan: Plan, matrix: Whitened, optimiser: torch.optim.Optimizer) -> int:
-    """The step to go on with: 0 without a checkpoint."""
-    if not path.is_file():
-        return 0
-    state = torch.load(path, weights_only=True)
-    if state["plan"] != json.dumps(asdict(plan)):
-        raise ValueError(f"{path} is of another plan: {state['plan']}; take another --out")
-    matrix.load_state_dict(state["matrix"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
-
-
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "facepuppet train directions",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--samples", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -290,14 +255,21 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=Plan().rate)
     parser.add_argument("--singles", type=float, default=Plan().singles)
     parser.add_argument("--seed", type=int, default=Plan().seed)
+    parser.add_argument(
+        "--stretch", type=int, default=0, metavar="FACES", help="measure gains on so many faces; 0: leave out"
+    )
     parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     plan = Plan(options.steps, options.batch, options.rate, options.singles, options.sources, options.seed)
     samples = load_samples(options.samples)
-    judges = Judges(open_stand_in(), open_embedding())
-    basis = whitening(samples.w)
-    train(plan, samples, open_generator(half=True), judges, options.out, basis=basis)
+    judges, generator = Judges(open_stand_in(), open_embedding()), open_generator(half=True)
+    network = train(plan, samples, generator, judges, options.out, basis=whitening(samples.w))
+    if options.stretch:
+        with StillReader() as tracker:
+            stretch(network, Bench(generator, tracker, judges.embedding, None), faces=options.stretch)
+        path = options.out / "stretched.safetensors"
+        save_network(network, path, notes=notes(plan, len(samples)), half=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Directions without gradients: the shift of w that a linear reading of samples asks for. Knows no network.
+"""Directions without gradients: the shift of w that a linear reading of samples asks for.
 
 With x the whitened w and b, B, E, G the regressions on it of one number of motion, of the others, of the
 embedding and of the surroundings, the shift for that number is the x with b x = 1 of least
@@ -7,7 +7,7 @@ embedding and of the surroundings, the shift for that number is the x with b x =
     |x|^2 + others |B x|^2 + identity |E x|^2 + surroundings |G x|^2
 
 which is H^-1 b / (b H^-1 b), and goes into those rows of W+ alone that carry the motion. How much each is
-held, and in which rows, was chosen by measuring (training/choose_holds.py). With nothing held and all rows it
+held, and in which rows, was chosen by measuring (train_holds.py). With nothing held and all rows it
 is the plain closed form that others are compared with.
 """
 
@@ -21,6 +21,7 @@ from face.arrays import Floats
 from face.direction_parameters import INDEX, NAMES, RANGES, SCALED_LIMIT
 from methods.directions.train_losses import surroundings_mask
 from training.samples import Samples
+from training.whitening import Whitening, whitening
 
 PLAIN_RIDGE = 30.0  # of a regression, on squares of w summed over samples; best of 1 to 130 for 900 faces
 SPAN_IDENTITY, SPAN_AXES = 16, 24  # of the natural span: directions of identity, of the widest variance
@@ -63,23 +64,6 @@ HOLDS: dict[tuple[str, ...], Hold] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Whitening:
-    """w = mean + (x * spread) @ axes: x has unit variance in every direction of the samples."""
-
-    mean: Floats  # (512,)
-    axes: Floats  # (512, 512) rows are principal axes, widest first
-    spread: Floats  # (512,) standard deviations along them
-
-    def reading(self, coefficients: Floats) -> Floats:
-        """(K, 512) regression coefficients on w as ones on whitened w."""
-        return np.asarray(coefficients @ self.axes.T * self.spread, np.float32)
-
-    def widened(self, x: Floats) -> Floats:
-        """(..., 512) differences of w of whitened differences."""
-        return np.asarray((x * self.spread) @ self.axes, np.float32)
-
-
-@dataclass(frozen=True, slots=True)
 class Readings:
     """What is read off whitened w, linearly."""
 
@@ -88,28 +72,10 @@ class Readings:
     surroundings: Floats  # (768, 512) squares sum to the mean square change, 1 = half of black to white
 
 
-def whitening(w: Floats) -> Whitening:
-    """Of many w; axes hardly spread at all are held at a hundredth of the widest."""
-    mean = w.mean(0)
-    values, vectors = np.linalg.eigh(np.cov((w - mean).T))
-    spread = np.sqrt(np.maximum(values[::-1], values[-1] * 1e-4))
-    return Whitening(mean, vectors[:, ::-1].T.astype(np.float32), spread.astype(np.float32))
-
-
 def regression(x: Floats, y: Floats, ridge: float) -> Floats:
     """(K, 512) ridge coefficients of y (N, K), centred, on x (N, 512), centred but not whitened."""
     gram = x.T @ x + ridge * np.eye(x.shape[1], dtype=np.float32)
     return np.asarray(np.linalg.solve(gram, x.T @ (y - y.mean(0))).T, np.float32)
-
-
-def explained(x: Floats, y: Floats, *, ridge: float = PLAIN_RIDGE, folds: int = 5) -> Floats:
-    """(K,) cross-validated R2 of the regression."""
-    left = np.zeros_like(y)
-    for fold in range(folds):
-        test = np.arange(len(x)) % folds == fold
-        centre = y[~test].mean(0)
-        left[test] = y[test] - centre - x[test] @ regression(x[~test], y[~test], ridge).T
-    return np.asarray(1 - left.var(0) / y.var(0), np.float32)
 
 
 def read_samples(samples: Samples, basis: Whitening, ridge: float) -> Readings:
@@ -168,7 +134,7 @@ def starting_point(samples: Samples, basis: Whitening) -> Floats:
     return start
 
 
-def natural_span(samples: Samples, basis: Whitening) -> Floats:
+def natural_span(samples: Samples, basis: Whitening, start: Floats) -> Floats:
     """(K, 512) orthonormal whitened directions in which shifts are looked for: those of the starting point,
     what samples read of motion and of identity, where they vary most. Gradients beyond them mostly fool the
     judges, and drown the rest.
@@ -176,7 +142,7 @@ def natural_span(samples: Samples, basis: Whitening) -> Floats:
     readings = read_samples(samples, basis, PLAIN_RIDGE)
     strongest = np.linalg.svd(readings.identity, full_matrices=False)[2][:SPAN_IDENTITY]
     widest = np.eye(SPAN_AXES, readings.identity.shape[1], dtype=np.float32)
-    parts = [_carried(starting_point(samples, basis)), readings.motion, strongest, widest]
+    parts = [_carried(start), readings.motion, strongest, widest]
     lengths = [np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
     together = np.concatenate([p / np.maximum(n, 1e-9) for p, n in zip(parts, lengths, strict=True)])
     return np.asarray(np.linalg.qr(together.T)[0].T, np.float32)
@@ -185,7 +151,7 @@ def natural_span(samples: Samples, basis: Whitening) -> Floats:
 def _carried(start: Floats) -> Floats:
     """(15, 512) each number's one shift, from a row that has it."""
     strongest = np.linalg.norm(start, axis=2).argmax(1)
-    return start[np.arange(len(start)), strongest]
+    return np.asarray(start[np.arange(len(start)), strongest], np.float32)
 
 
 def plain_directions(samples: Samples, *, rows: int = 16) -> Directions:

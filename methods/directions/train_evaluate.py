@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a matrix of directions does to faces it never saw, as tables and a sheet. Knows no training.
+"""What a matrix of directions does to faces it never saw, as tables and a sheet.
 
     python -m methods.directions.train_evaluate --out evaluation \\
         --directions engines/weights/ffhq-mobile/directions.safetensors \\
@@ -10,7 +10,6 @@ The plain closed form (made of --samples) and real pairs of one person (frames o
 """
 
 import argparse
-from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -19,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
-from engines.mediapipe_reader import StillReader
 from engines.networks.directions import Directions
 from engines.networks.store import load_network
 from evaluation.recognisers import SecondRecogniser
@@ -33,17 +31,17 @@ from methods.directions.train_measured import (
     Face,
     Measured,
     driven,
-    join,
+    identities,
     judge,
     measure,
+    open_bench,
 )
 from methods.directions.train_table import FULL_SMILE, PairFloor, report
-from training.generator import Generator, open_generator
-from training.judges import open_embedding, to_pictures
+from training.judges import to_pictures
 from training.samples import load_samples
+from training.shards import joined, load_shards, save_shard
 
 FIRST_SEED = 7_000_000  # of the identities; samples for training have seeds from 0 on
-PSI = 0.7
 CHUNK = 10  # identities between two saves
 LIDS = ("blink_left", "blink_right")
 # What is asked of each face: attribute, names, range; three targets each, drawn evenly.
@@ -84,30 +82,18 @@ def aims_of(identity: int) -> list[Aim]:
     return [*drawn, *FIXED]
 
 
-def identities(generator: Generator, count: int) -> Floats:
-    """(count, 512)"""
-    drawn = [generator.sample(1, seed=FIRST_SEED + index, psi=(PSI, PSI)) for index in range(count)]
-    return torch.cat(drawn).numpy()
-
-
 def measure_in_pieces(bench: Bench, directions: Directions, people: Floats, out: Path, name: str) -> Measured:
     """All people; what an interrupted run has measured is read back."""
-    parts = []
-    for start in track(range(0, len(people), CHUNK), description=name):
-        path = out / f"{name}-{start:04d}.npz"
+    starts = range(0, len(people), CHUNK)
+    paths = [out / f"{name}-{start:04d}.npz" for start in starts]
+    for start, path in track(list(zip(starts, paths, strict=True)), description=name):
         if not path.exists():
             chunk = [
                 measure(bench, directions, people[index][None], aims_of(index), first=index)
                 for index in range(start, min(start + CHUNK, len(people)))
             ]
-            part = join(chunk)
-            np.savez(
-                path.with_suffix(".part.npz"), **{f.name: getattr(part, f.name) for f in fields(Measured)}
-            )
-            path.with_suffix(".part.npz").replace(path)
-        with np.load(path) as saved:
-            parts.append(Measured(**saved))
-    return join(parts)
+            save_shard(joined(chunk), path)
+    return load_shards(Measured, paths)
 
 
 def sheet(bench: Bench, directions: Directions, people: Floats) -> NDArray[np.uint8]:
@@ -186,11 +172,9 @@ def main() -> None:
     matrices = {"trained": trained}
     if options.samples is not None:
         matrices["closed form"] = plain_directions(load_samples(options.samples))
-    generator = open_generator(half=True)
     second = SecondRecogniser(options.second) if options.second else None
-    with StillReader() as tracker:
-        bench = Bench(generator, tracker, open_embedding(), second)
-        people = identities(generator, options.identities)
+    with open_bench(second) as bench:
+        people = identities(bench.generator, options.identities, first_seed=FIRST_SEED)
         for name, matrix in matrices.items():
             shown = sheet(bench, matrix, people[:SHEET_FACES])
             cv2.imwrite(str(options.out / f"{name.replace(' ', '-')}.jpg"), shown[..., ::-1])

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Scale a trained matrix so that faces go as far as is wanted of them. Knows no training.
+"""Scale a trained matrix so that faces go as far as is wanted of them.
 
     python -m methods.directions.train_gains run/directions.safetensors directions.safetensors
 
 Training pays for every motion with identity and so stops a little short, by another share for each. Here the
-main motions are asked for on a few faces (those of training/choose_holds.py), and each is stretched to its
-share.
+main motions are asked for on a few faces (those of train_holds.py), and each is stretched to its share.
 """
 
 import argparse
@@ -16,15 +15,21 @@ import torch
 from rich.progress import track
 from safetensors import safe_open
 
-from engines.mediapipe_reader import StillReader
 from engines.networks.directions import Directions
 from engines.networks.store import load_network, save_network
 from face.direction_parameters import ANGLES, INDEX
 from methods.directions.train_closed_form import LIDS
-from methods.directions.train_holds import FIRST_SEED, PSI, aims_of, outcome
-from methods.directions.train_measured import Aim, Bench, Measured, measure
-from training.generator import open_generator
-from training.judges import open_embedding
+from methods.directions.train_measured import (
+    FITTING_SEED,
+    Aim,
+    Bench,
+    Measured,
+    aims_at,
+    identities,
+    measure,
+    open_bench,
+    outcome,
+)
 
 # How much of what is asked for should come: a little less where the last part costs most identity.
 SHARES: dict[tuple[str, ...], float] = {
@@ -67,6 +72,18 @@ def stretched(directions: Directions, reached: dict[tuple[str, ...], float]) -> 
     return factors
 
 
+def stretch(directions: Directions, bench: Bench, *, faces: int) -> None:
+    """Measure each motion of SHARES on so many faces, scale the matrix in place, and print both."""
+    people = identities(bench.generator, faces, first_seed=FITTING_SEED)
+    reached: dict[tuple[str, ...], float] = {}
+    for names in track(SHARES, description="motions"):
+        values = VALUES.get(names)
+        aims = [Aim("asked", names, value) for value in values] if values else aims_at(names)
+        reached[names] = came(measure(bench, directions, people, aims), names)
+    print("reached", {" ".join(names): round(share, 3) for names, share in reached.items()})
+    print("stretched by", stretched(directions, reached))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -84,17 +101,8 @@ def main() -> None:
             for key, value in file.metadata().items()
             if key in ("method", "parameters", "training")
         }
-    reached: dict[tuple[str, ...], float] = {}
-    with StillReader() as tracker:
-        bench = Bench(open_generator(half=True), tracker, open_embedding(), None)
-        seeds = range(FIRST_SEED, FIRST_SEED + options.faces)
-        people = torch.cat([bench.generator.sample(1, seed=seed, psi=(PSI, PSI)) for seed in seeds]).numpy()
-        for names in track(SHARES, description="motions"):
-            values = VALUES.get(names)
-            aims = [Aim("asked", names, value) for value in values] if values else aims_of(names)
-            reached[names] = came(measure(bench, directions, people, aims), names)
-    print("reached", {" ".join(names): round(share, 3) for names, share in reached.items()})
-    print("stretched by", stretched(directions, reached))
+    with open_bench() as bench:
+        stretch(directions, bench, faces=options.faces)
     save_network(directions, options.out, notes=notes, half=True)
 
 

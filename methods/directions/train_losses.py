@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What directions are trained for: motion reached, identity and surroundings kept. Knows no generator.
+"""What directions are trained for: motion reached, identity and surroundings kept.
 
 The paper's losses (Bounareli et al. 2022, section 3.1.5 and appendix A.2) with this project's tracker in the
 place of the 3DMM network: shape, eyes and mouth through landmarks, the motion vector itself, identity. Pixels

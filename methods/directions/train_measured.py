@@ -1,25 +1,31 @@
 # SPDX-License-Identifier: MIT
-"""Faces taken to targets by directions, and what judges say of each picture. Knows no table.
+"""Faces taken to targets by directions, and what judges say of each picture.
 
 Motion is read by the real tracker, identity by dlib's recogniser and by a second one that training never saw.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from engines import mediapipe_reader
+from engines.mediapipe_reader import StillReader
 from engines.networks.directions import Directions
 from engines.networks.face_embedding import FaceEmbedding
 from evaluation.recognisers import SecondRecogniser
 from face.arrays import Floats, Image
-from face.direction_parameters import ANGLES, INDEX, NAMES, parameters, scaled
+from face.direction_parameters import ANGLES, INDEX, NAMES, RANGES, parameters, scaled
 from methods.directions.train_losses import surroundings_mask
-from training.generator import Generator
-from training.judges import to_images, to_pictures
+from training.generator import Generator, open_generator
+from training.judges import open_embedding, to_images, to_pictures
+
+FITTING_SEED = 8_000_000  # of faces that holds and gains are chosen on; samples and evaluation have others
+PSI = 0.7
+SHARE_ASKED = 0.5  # of a motion's range; angles are asked for both ways
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +60,23 @@ class Bench:
     """What pictures are made with and judged by."""
 
     generator: Generator
-    tracker: mediapipe_reader.StillReader
+    tracker: StillReader
     embedding: FaceEmbedding
     second: SecondRecogniser | None
+
+
+@contextmanager
+def open_bench(second: SecondRecogniser | None = None) -> Iterator[Bench]:
+    """The shipped generator with the tracker and the recogniser of training."""
+    with StillReader() as tracker:
+        yield Bench(open_generator(half=True), tracker, open_embedding(), second)
+
+
+def identities(generator: Generator, count: int, *, first_seed: int) -> Floats:
+    """(count, 512) vectors w, each of a seed of its own."""
+    seeds = range(first_seed, first_seed + count)
+    drawn = [generator.sample(1, seed=seed, psi=(PSI, PSI)) for seed in seeds]
+    return np.asarray(torch.cat(drawn).numpy(), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +163,36 @@ def _row(
     )
 
 
-def join(parts: list[Measured]) -> Measured:
-    """One after the other."""
-    names = [field.name for field in fields(Measured)]
-    return Measured(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one motion on all faces: how much of it came, how evenly, and what it cost."""
+
+    reached: float
+    spread: float  # standard deviation over faces of what was reached
+    dlib: float
+    outside: float  # grey levels
+    leak: float  # sum over the other numbers, in their ranges
+
+
+def aims_at(names: tuple[str, ...]) -> list[Aim]:
+    """What is asked of a face to see how far one motion comes."""
+    asked = float(RANGES[INDEX[names[0]]]) * SHARE_ASKED
+    signs = (1.0, -1.0) if names[0] in ("yaw", "pitch", "gaze_x", "gaze_y") else (1.0,)
+    relative = names[0] != "smile"  # half of all faces smile already: there, half a smile is asked for
+    return [Aim("asked", names, sign * asked, relative=relative) for sign in signs]
+
+
+def outcome(rows: Measured) -> Outcome:
+    """NaN rows, pictures without a face, are left out."""
+    found = np.isfinite(rows.dlib)
+    asked = (rows.wanted - rows.own[:, ANGLES:])[found] / RANGES
+    came = (rows.seen - rows.own)[found][:, ANGLES:] / RANGES
+    own = np.abs(asked) > 1e-6
+    each = (asked * came * own).sum(1) / (asked**2 * own).sum(1)
+    return Outcome(
+        reached=float((asked * came)[own].sum() / (asked**2)[own].sum()),
+        spread=float(each.std()),
+        dlib=float(rows.dlib[found].mean()),
+        outside=float(np.nanmean(rows.outside[found])),
+        leak=float(np.where(own, 0, np.abs(came)).sum(1).mean()),
+    )

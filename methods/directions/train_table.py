@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tables of measured directions in Markdown: control, leakage, what was kept. Knows no picture."""
+"""Tables of measured directions in Markdown: control, leakage, what was kept."""
 
 from dataclasses import dataclass
 

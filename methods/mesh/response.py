@@ -14,26 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face.arrays import Floats
-from face.face_model import (
-    LIPS_INNER_LOWER,
-    LIPS_INNER_UPPER,
-    LIPS_OUTER_LOWER,
-    LIPS_OUTER_UPPER,
-    SURFACE,
-    FaceModel,
-)
+from face.face_model import SURFACE, FaceModel
 from face.motion import BLENDSHAPE_INDEX
+from face.mouth_reader import DIRECTIONS, MouthReader, directions
 
-# Directions of the mouth told apart from one another in a driver's offsets, as sums of blendshapes.
-DIRECTIONS: dict[str, tuple[str, ...]] = {
-    "jawOpen": ("jawOpen",),
-    "smile": ("mouthSmileLeft", "mouthSmileRight"),
-    "pucker": ("mouthPucker",),
-    "funnel": ("mouthFunnel",),
-    "upperUp": ("mouthUpperUpLeft", "mouthUpperUpRight"),
-    "lowerDown": ("mouthLowerDownLeft", "mouthLowerDownRight"),
-    "stretch": ("mouthStretchLeft", "mouthStretchRight"),
-}
 LADDER = (0.2, 0.4, 0.6, 0.8, 1.0, 1.3)  # further amounts of jawOpen alone and smile alone
 # Yaw, pitch and roll in degrees away from the photo's own pose.
 TURNS = np.array(
@@ -153,42 +137,6 @@ def _censored_fit(x: NDArray[np.floating], scores: NDArray[np.floating]) -> NDAr
         wanted = np.where(scores <= FLOOR, np.minimum(predicted, observed), observed)
         wanted = np.where(scores >= CEILING, np.maximum(predicted, observed), wanted)
     return np.asarray(solution)
-
-
-def directions(model: FaceModel) -> Floats:
-    """(7, 468, 3) offsets of DIRECTIONS, in their order."""
-    sums = [
-        model.basis[[BLENDSHAPE_INDEX[name] for name in names], :SURFACE].sum(0)
-        for names in DIRECTIONS.values()
-    ]
-    return np.stack(sums)
-
-
-class MouthReader:
-    """Splits a driver's offsets into amounts along DIRECTIONS, by least squares over the lips and the
-    chin.
-    """
-
-    def __init__(self, model: FaceModel) -> None:
-        lips = {
-            *LIPS_INNER_LOWER,
-            *LIPS_INNER_UPPER,
-            *LIPS_OUTER_LOWER,
-            *LIPS_OUTER_UPPER,
-            152,
-            148,
-            377,
-            199,
-            200,
-        }
-        self._where = sorted(lips)
-        flat = directions(model)[:, self._where].reshape(len(DIRECTIONS), -1).astype(np.float64)
-        gram = flat @ flat.T
-        self._solve = np.linalg.solve(gram + 0.02 * np.trace(gram) / len(gram) * np.eye(len(gram)), flat)
-
-    def __call__(self, offsets: Floats) -> Floats:
-        """(7,) amounts of offsets (468, 3)."""
-        return np.asarray(self._solve @ offsets[self._where].ravel(), np.float32)
 
 
 def targets(response: Response, jaw_score: float, smile_share: float) -> Floats:

@@ -27,14 +27,13 @@ from face.face_model import (
     FaceModel,
 )
 from face.motion import BLENDSHAPE_INDEX, BLENDSHAPES, Motion
+from face.mouth_reader import MouthReader, directions
 from face.pose import euler_angles, rotation_matrix
 from methods.mesh.refinement import UNTRIMMED
 from methods.mesh.response import (
     LEAST_STEEP,
-    MouthReader,
     Response,
     corrections,
-    directions,
     features,
     jaw_and_smile,
     targets,

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""A generator, a tracker and a recogniser small enough to train with in a test. Know no real face.
+"""A generator, a tracker and a recogniser small enough to train with in a test.
 
 The generator paints one square whose place, size and colour are linear in w; the tracker reads them back.
 """
+
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engines.mediapipe_reader import Face
 from engines.networks.tracker_stand_in import Tracks
+from face.arrays import Image
 from face.direction_parameters import INDEX, TABLE
 from face.face_model import face_model
-from training.judges import to_pictures
+from training.judges import to_images, to_pictures
 from training.samples import Samples
 
 SIZE = 256
@@ -40,6 +44,9 @@ class Generator:
         images = torch.cat([top, below], 1)[:, None].expand(-1, 3, -1, -1)
         return nn.functional.interpolate(images, size=(SIZE, SIZE), mode="nearest")
 
+    def sample(self, count: int, *, seed: int, psi: tuple[float, float]) -> Tensor:
+        return torch.randn(count, W_DIM, generator=torch.Generator().manual_seed(seed)) * 0.2
+
 
 class Tracker(nn.Module):
     """Reads yaw and smile off the picture; its landmarks are the mean face, turned by nothing."""
@@ -53,6 +60,22 @@ class Tracker(nn.Module):
         column = torch.from_numpy(np.flatnonzero(TABLE[INDEX["smile"], 3:]))
         scores = torch.zeros(n, 52).index_add(1, column, smile[:, None].expand(-1, len(column)))
         return Tracks(mean.expand(n, -1, -1), scores, rotation)
+
+
+class StillReader:
+    """That tracker on one uint8 picture; blind to black ones."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        return None
+
+    def one(self, picture: Image) -> Face | None:
+        if not picture.any():
+            return None
+        tracks = Tracker()(to_images(picture[None]))
+        return Face(tracks.landmarks[0].numpy(), tracks.rotation[0].numpy(), tracks.scores[0].numpy())
 
 
 class Embedding(nn.Module):

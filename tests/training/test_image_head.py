@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Heads are trained on crops that are the whole images' own, and training goes on where it stopped."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ from torch.nn import functional
 from engines.networks.mobile_stylegan import MobileSynthesis, MobileSynthesisConfig, cut_short
 from engines.networks.stylegan2 import Mapping, MappingConfig
 from training import image_head
-from training.image_head import CROP, TARGET_PX, Crops, Teacher, load_crops, make_crops, save_crops
+from training.image_head import (
+    CROP,
+    TARGET_PX,
+    Crops,
+    Plan,  # noqa: E402
+    Teacher,
+    make_crops,
+)
+from training.shards import load_shards, save_shard  # noqa: E402
 
 TOLERANCE = 2e-3  # of halves, of values up to 4
 CHANNELS = (16, 16, 16, 16, 16, 12, 8, 8)  # thin, and 1024 pixels as the real one
@@ -70,9 +79,9 @@ def test_student_reads_what_the_network_cut_short_reads(
 
 
 def test_shard_comes_back_and_is_the_same_again(teacher: Teacher, crops: Crops, tmp_path: Path) -> None:
-    save_crops(crops, tmp_path / "crops-00004.npz")
+    save_shard(crops, tmp_path / "crops-00004.npz")
     again = make_crops(teacher, seed=4, count=10)
-    stored = load_crops([tmp_path / "crops-00004.npz"])
+    stored = load_shards(Crops, [tmp_path / "crops-00004.npz"])
     for name in ("w", "f", "t", "y"):
         assert np.array_equal(getattr(again, name), getattr(stored, name)), name
     assert [path.name for path in tmp_path.iterdir()] == ["crops-00004.npz"]
@@ -83,24 +92,34 @@ def test_training_learns_and_goes_on_where_it_stopped(
 ) -> None:
     monkeypatch.setattr(image_head, "HELD_OUT", 2)
     monkeypatch.setattr(image_head, "BATCH", 2)
-    monkeypatch.setattr(image_head, "SAVED_EVERY", 4)
+    monkeypatch.setattr(image_head, "CHECKPOINT_EVERY", 4)
+    real = image_head.distance
 
-    def run(state: Path, stop: int) -> tuple[list[float], Any]:
+    def run(folder: Path, stop_at: int | None = None) -> Any:
         torch.manual_seed(1)
-        student = image_head.new_student(teacher, 256, (8, 8))
-        found = []
-        for step, quality in image_head.train(student, crops, steps=12, seed=0, state=state):
-            found.append(quality)
-            if step == stop:
-                break
-        return found, student.head.state_dict()
+        student, done = image_head.new_student(teacher, 256, (8, 8)), []
 
-    straight, whole = run(tmp_path / "a.state", 12)
-    run(tmp_path / "b.state", 4)
-    rest, resumed = run(tmp_path / "b.state", 12)
-    assert rest == straight[1:]
+        def distance(*arguments: Any) -> Any:
+            if len(done) == stop_at:
+                raise KeyboardInterrupt
+            done.append(1)
+            return real(*arguments)
+
+        monkeypatch.setattr(image_head, "distance", distance)
+        image_head.train(Plan(steps=12), student, crops, folder)
+        return student.head.state_dict()
+
+    whole = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", stop_at=6)
+    resumed = run(tmp_path / "cut")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    assert straight[-1] > straight[0]
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "cut")]
+    assert logs[0] == logs[1]
+    qualities = [
+        line["held_out_db"] for line in map(json.loads, logs[0].splitlines()) if "held_out_db" in line
+    ]
+    assert len(qualities) == 3 and qualities[-1] > qualities[0]
 
 
 def test_what_is_known_of_a_crop_reaches_to_the_pictures_own_edges(teacher: Teacher, crops: Crops) -> None:

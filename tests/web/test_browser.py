@@ -30,7 +30,7 @@ from browser_stage import (
 )
 from selenium.webdriver.common.by import By
 
-from engines.mediapipe_reader import VideoReader  # noqa: E402
+from engines.mediapipe_reader import VideoReader
 from face.photo import read_photo
 from realtime.offline.builtin import portrait_path
 

@@ -3,6 +3,7 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +17,33 @@ import methods.directions.train as trainer
 from engines.networks.directions import Directions, DirectionsConfig
 from engines.networks.store import load_network
 from face.direction_parameters import INDEX, NAMES, RANGES, scaled
+from face.errors import WrongUse
 from methods.directions.train_closed_form import (
     LIDS,
     Hold,
-    explained,
     plain_directions,
     read_samples,
     shift_for,
     starting_point,
-    whitening,
 )
 from methods.directions.train_gains import MOST, SHARES, stretched
 from methods.directions.train_losses import surroundings_mask, target_shape
+from training.whitening import whitening
 
 PLAN = trainer.Plan(steps=6, batch=2, rate=1e-2, sources=8)
 YAW, SMILE = INDEX["yaw"], INDEX["smile"]
+
+
+@cache
+def start() -> np.ndarray:
+    faces = tiny.samples()
+    return starting_point(faces, whitening(faces.w))
+
+
+@pytest.fixture(autouse=True)
+def _starting_points_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are what takes longest here."""
+    monkeypatch.setattr(trainer, "starting_point", lambda *_: start().copy())
 
 
 def run(out: Path, plan: trainer.Plan = PLAN) -> Directions:
@@ -62,7 +75,6 @@ def test_the_closed_form_moves_what_it_is_asked_to_and_holding_keeps_identity(
     )  # 200 faces, nearly without noise
     faces = tiny.samples()
     basis = whitening(faces.w)
-    assert explained(faces.w - basis.mean, faces.parameters[:, [YAW]], ridge=0.5)[0] > 0.5
     plain, far = moved(plain_directions(faces, rows=8), "smile")
     shift = np.zeros((len(NAMES), 8, tiny.W_DIM), np.float32)
     hold = Hold(identity=1e4, surroundings=0.0, others=1e3, first=2, last=4)
@@ -76,11 +88,9 @@ def test_the_closed_form_moves_what_it_is_asked_to_and_holding_keeps_identity(
 
 
 def test_both_lids_asked_for_together_make_one_whole_motion() -> None:
-    faces = tiny.samples()
-    start = starting_point(faces, whitening(faces.w))
-    left, right = start[INDEX["blink_left"]], start[INDEX["blink_right"]]
+    left, right = start()[INDEX["blink_left"]], start()[INDEX["blink_right"]]
     assert np.array_equal(left, right)
-    assert start.shape == (len(NAMES), 8, tiny.W_DIM)
+    assert start().shape == (len(NAMES), 8, tiny.W_DIM)
 
 
 def test_training_finds_directions_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,22 +105,25 @@ def test_training_finds_directions_from_nothing(tmp_path: Path, monkeypatch: pyt
     assert late < early / 2
 
 
+@pytest.mark.parametrize("step", [2, 5], ids=["before the first checkpoint", "after it"])
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    monkeypatch.setattr(trainer, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(trainer, "CHECKPOINT_EVERY", 4)
     whole = run(tmp_path / "whole")
-    real = trainer.losses
+    real, done = trainer.losses, []
 
     def stops(*arguments: object) -> object:
-        if (tmp_path / "cut" / "log.jsonl").read_text().count("\n") >= 4:
+        if len(done) == step:
             raise KeyboardInterrupt
+        done.append(1)
         return real(*arguments)
 
     monkeypatch.setattr(trainer, "losses", stops)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut")
     monkeypatch.setattr(trainer, "losses", real)
+    monkeypatch.setattr(trainer, "prepare_sources", None)  # they are kept, and not made again
     resumed = run(tmp_path / "cut")
     assert torch.equal(whole.linear.weight, resumed.linear.weight)
 
@@ -119,7 +132,7 @@ def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
     network = run(tmp_path)
     saved = load_network(tmp_path / "directions.safetensors")
     assert torch.equal(saved.linear.weight, network.linear.weight)
-    with pytest.raises(ValueError, match="another plan"):
+    with pytest.raises(WrongUse, match=r"another plan \(batch 2, not 4\)"):
         run(tmp_path, replace(PLAN, batch=4))
 
 
@@ -142,14 +155,22 @@ def test_the_target_shape_turns_and_opens_the_source() -> None:
 
 
 def test_the_command_trains_with_its_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "load_samples", lambda _: tiny.samples(60))
+    monkeypatch.setattr(trainer, "load_samples", lambda _: tiny.samples())
     monkeypatch.setattr(trainer, "open_generator", lambda **_: tiny.Generator())
     monkeypatch.setattr(trainer, "open_stand_in", tiny.Tracker)
     monkeypatch.setattr(trainer, "open_embedding", tiny.Embedding)
-    command = f"directions --samples none --out {tmp_path} --steps 2 --sources 8"
-    monkeypatch.setattr("sys.argv", command.split())
-    trainer.main()
-    assert isinstance(load_network(tmp_path / "directions.safetensors"), Directions)
+    monkeypatch.setattr(trainer, "StillReader", tiny.StillReader)
+    command = f"--samples none --out {tmp_path} --steps 2 --sources 8"
+    trainer.main(command.split())
+    trained = load_network(tmp_path / "directions.safetensors")
+    assert isinstance(trained, Directions)
+    assert not (tmp_path / "stretched.safetensors").exists()
+    trainer.main([*command.split(), "--stretch", "3"])
+    again = load_network(tmp_path / "directions.safetensors")
+    stretched = load_network(tmp_path / "stretched.safetensors")
+    assert torch.equal(again.linear.weight, trained.linear.weight), "what the steps made stays beside it"
+    grown = stretched.linear.weight[:, YAW].norm() / trained.linear.weight[:, YAW].norm()
+    assert grown < 0.95, "these faces turn further than they are asked to"
 
 
 def test_a_motion_that_falls_short_is_stretched_alone() -> None:

@@ -1,40 +1,34 @@
 # SPDX-License-Identifier: MIT
 """What is measured of directions is what they did, and the tables say it."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
 import tiny_faces as tiny
 
-from engines.mediapipe_reader import Face  # noqa: E402
+import methods.directions.train_evaluate as evaluation
 from engines.networks.directions import Directions, DirectionsConfig
 from face.direction_parameters import ANGLES, INDEX, NAMES, RANGES, SCALED_LIMIT
-from methods.directions.train_evaluate import FIRST_SEED, aims_of, identities
-from methods.directions.train_measured import Aim, Bench, Measured, join, measure
+from methods.directions.train_evaluate import (
+    FIRST_SEED,
+    aims_of,
+    measure_in_pieces,
+)
+from methods.directions.train_measured import (
+    Aim,
+    Bench,
+    Measured,
+    identities,
+    measure,
+)
 from methods.directions.train_table import PairFloor, control, kept, leakage, report
-from training.judges import to_images
 
 QUANTISED = 0.02  # a grey level of the tiny pictures in units of w
-
-
-class Tracker:
-    """The tiny tracker on one uint8 picture; blind to black ones."""
-
-    def one(self, picture: NDArray[np.uint8]) -> Face | None:
-        if not picture.any():
-            return None
-        tracks = tiny.Tracker()(to_images(picture[None]))
-        return Face(tracks.landmarks[0].numpy(), tracks.rotation[0].numpy(), tracks.scores[0].numpy())
-
-
-class DriftingGenerator(tiny.Generator):
-    """Draws as the tiny generator, from seeds."""
-
-    def sample(self, count: int, *, seed: int, psi: tuple[float, float]) -> torch.Tensor:
-        return torch.randn(count, tiny.W_DIM, generator=torch.Generator().manual_seed(seed)) * 0.2
 
 
 def perfect(gain: float = 1.0) -> Directions:
@@ -50,11 +44,11 @@ def perfect(gain: float = 1.0) -> Directions:
 
 @pytest.fixture(scope="module")
 def bench() -> Bench:
-    return Bench(DriftingGenerator(), Tracker(), tiny.Embedding(), None)  # type: ignore[arg-type]
+    return Bench(tiny.Generator(), tiny.StillReader(), tiny.Embedding(), None)  # type: ignore[arg-type]
 
 
 def moved(bench: Bench, directions: Directions) -> Measured:
-    people = identities(bench.generator, 6)
+    people = identities(bench.generator, 6, first_seed=FIRST_SEED)
     aims = [Aim("yaw", ("yaw",), value) for value in (-10.0, 5.0, 12.0)]
     aims += [Aim("smile", ("smile",), 0.1, relative=True)]
     return measure(bench, directions, people, aims)
@@ -74,10 +68,30 @@ def test_what_is_asked_for_and_what_came_are_measured(bench: Bench) -> None:
 
 
 def test_a_direction_at_half_its_strength_shows_in_the_table(bench: Bench) -> None:
-    tables = [control({"matrix": join([moved(bench, perfect(gain))])})[2] for gain in (1.0, 0.5)]
+    tables = [control({"matrix": moved(bench, perfect(gain))})[2] for gain in (1.0, 0.5)]
     slopes = [float(line.split("|")[5]) for line in tables]
     assert slopes[0] == pytest.approx(1.0, abs=0.05)
     assert slopes[1] < 0.7
+
+
+def test_an_interrupted_evaluation_measures_only_what_is_left(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = identities(bench.generator, 3, first_seed=FIRST_SEED)
+    monkeypatch.setattr(evaluation, "CHUNK", 1)
+    whole = measure_in_pieces(bench, perfect(), people, tmp_path, "matrix")
+    assert whole.face.tolist() == sorted(whole.face.tolist()) and set(whole.face) == {0, 1, 2}
+    (tmp_path / "matrix-0001.npz").unlink()
+    measured: list[int] = []
+
+    def spied(*arguments: Any, first: int, **settings: Any) -> Measured:
+        measured.append(first)
+        return measure(*arguments, first=first, **settings)
+
+    monkeypatch.setattr(evaluation, "measure", spied)
+    again = measure_in_pieces(bench, perfect(), people, tmp_path, "matrix")
+    assert measured == [1]
+    assert np.array_equal(again.seen, whole.seen) and again.label.tolist() == whole.label.tolist()
 
 
 def test_the_page_has_every_row_and_the_floor_of_real_pairs() -> None:

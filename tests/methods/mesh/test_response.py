@@ -4,16 +4,15 @@
 import numpy as np
 import pytest
 
-from face.face_model import SURFACE, face_model
+from face.face_model import face_model
 from face.motion import BLENDSHAPE_INDEX
+from face.mouth_reader import MouthReader
 from methods.mesh.response import (
     FEEDFORWARD,
     LARGEST,
-    MouthReader,
     Probed,
     Response,
     corrections,
-    directions,
     features,
     measure_response,
     targets,
@@ -50,15 +49,6 @@ class ModelFace:
 @pytest.fixture(scope="module")
 def response():
     return measure_response(ModelFace(), face_model())
-
-
-def test_reader_finds_what_was_put_in():
-    model = face_model()
-    reader = MouthReader(model)
-    jaw, smile = directions(model)[:2]
-    amounts = reader(0.6 * jaw + 0.4 * smile)
-    assert amounts[0] == pytest.approx(0.6, abs=0.12)
-    assert amounts[1] == pytest.approx(0.4, abs=0.12)
 
 
 def test_correction_brings_the_score_to_what_is_wanted(response):
@@ -118,7 +108,3 @@ def test_crossing_of_pitch_into_roll_is_found():
     assert turning[2, 1] == pytest.approx(0.4, abs=0.15)
     assert np.diag(turning) == pytest.approx(1, abs=0.05)
     assert measure_response(ModelFace(), face_model()).turning == pytest.approx(np.eye(3), abs=1e-4)
-
-
-def test_directions_cover_the_surface_only():
-    assert directions(face_model()).shape == (7, SURFACE, 3)
