@@ -20,11 +20,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.engine import config_of
+from engines.ffhq_mobile import package_folder
 from engines.networks.directions import Directions, DirectionsConfig
 from engines.networks.store import Network
 from engines.networks.stylegan2 import Synthesis
 from export import LiveRequest
-from export.checkpoints.ffhq_mobile import find_ffhq_mobile, read_ffhq_mobile
+from export.checkpoints.ffhq_mobile import read_ffhq_mobile
 from export.live_export import write_live
 from export.tensorrt_rtx import CAPABILITIES
 from face.errors import PuppetError
@@ -50,7 +51,7 @@ def models(names: list[str]) -> Iterator[tuple[str, dict[str, Network]]]:
     for name in names:
         kind, *numbers = name.split(":")
         if kind == PACKAGE:
-            networks = dict(read_ffhq_mobile(find_ffhq_mobile(), size=int(numbers[0])).networks)
+            networks = dict(read_ffhq_mobile(package_folder(), size=int(numbers[0])).networks)
         else:
             networks = {"generator": random_synthesis(int(numbers[0]), int(numbers[1]))}
         rows = networks["generator"].inputs[0].shape[1]

@@ -20,11 +20,12 @@ import torch
 from benchmarks.identity import Embedder, spread
 from benchmarks.raw_track import track_still
 from engines import open_engine
+from engines.ffhq_mobile import package_folder
 from engines.networks.directions import Directions, DirectionsConfig
 from engines.networks.live import ShiftLive
 from engines.networks.stylegan2 import Mapping
 from export import LiveRequest
-from export.checkpoints.ffhq_mobile import find_ffhq_mobile, read_ffhq_mobile
+from export.checkpoints.ffhq_mobile import read_ffhq_mobile
 from export.live_export import likely_motions, write_live
 from export.verify import compare_pictures
 from face.arrays import Image
@@ -48,7 +49,7 @@ class Row:
 
 def package_parts(size: int) -> tuple[torch.nn.Module, Mapping, Directions]:
     """Generator and mapping of the package, and random directions; ModelUnavailable without the package."""
-    networks = read_ffhq_mobile(find_ffhq_mobile(), size=size).networks
+    networks = read_ffhq_mobile(package_folder(), size=size).networks
     generator, mapping = networks["generator"], networks["mapping"]
     assert isinstance(mapping, Mapping)
     torch.manual_seed(SEED)

@@ -11,39 +11,38 @@ from pathlib import Path
 
 import torch
 
-import engines
+from engines.ffhq_mobile import (
+    DIRECTIONS,
+    ENCODER,
+    HEADS,
+    LICENCE,
+    NAME,
+    NOTE,
+    PACKAGE,
+    SHA256,
+    VERSION,
+    WEIGHTS,
+    own_file,
+    package_folder,
+)
 from engines.model_folder import sha256_of
 from engines.networks.directions import Directions
 from engines.networks.encoder import Encoder
 from engines.networks.feature_encoder import FeatureEncoder
 from engines.networks.half import half_live
 from engines.networks.live_store import save_live
-from engines.networks.mobile_stylegan import MobileHead, MobileSynthesis, cut_short
+from engines.networks.mobile_stylegan import MobileSynthesis
 from engines.networks.store import load_network, save_network
 from engines.networks.stylegan2 import Mapping
-from export.checkpoints.ffhq_mobile import (
-    LICENCE,
-    ORIGIN,
-    SHA256,
-    VERSION,
-    find_ffhq_mobile,
-    read_ffhq_mobile,
-)
+from export.checkpoints.ffhq_mobile import read_ffhq_mobile
 from export.live_graph import directions_live
 from export.model_folder import new_folder, write_index
 from export.onnx_export import save_graph
 from export.verify import PictureVerification, Verification, verify_graph, verify_live
 from face.direction_parameters import NAMES
-from face.errors import ModelUnavailable, SinkUnavailable
+from face.errors import SinkUnavailable
 
-NAME = "ffhq-mobile"
-SIZES = (256, 512, 1024)
 STEPS = 5
-DIRECTIONS, ENCODER = "directions.safetensors", "encoder.safetensors"
-TERMS = (
-    "ffhq-mobile: its weights were distilled from NVIDIA's StyleGAN2-FFHQ: research and evaluation only, "
-    "not for commercial use"
-)
 
 Step = Callable[[str, int, int], None]  # what is done, how many, of how many
 
@@ -60,28 +59,18 @@ class Parts:
     key: str
 
 
-def weights_folder() -> Path:
-    """Our own weights beside the package's."""
-    return Path(next(iter(engines.__path__))) / "weights" / NAME
-
-
 def load_parts(size: int) -> Parts:
     """Generator, mapping, directions and encoder of a size; ModelUnavailable names what is missing."""
-    imported = read_ffhq_mobile(find_ffhq_mobile())
+    imported = read_ffhq_mobile(package_folder(), size=size)
     generator, mapping = imported.networks["generator"], imported.networks["mapping"]
-    directions = load_network(_ours(DIRECTIONS))
+    directions = load_network(own_file(DIRECTIONS))
     assert isinstance(generator, MobileSynthesis) and isinstance(mapping, Mapping)
     assert isinstance(directions, Directions)
-    own = [DIRECTIONS]
-    if size != generator.config.size:
-        head = load_network(_ours(_head(size)))
-        assert isinstance(head, MobileHead)
-        generator = cut_short(generator, head, size=size)
-        own.append(_head(size))
-    encoder = load_network(_ours(ENCODER)) if (weights_folder() / ENCODER).is_file() else None
+    own = [DIRECTIONS, *([HEADS[size]] if size in HEADS else [])]
+    encoder = load_network(own_file(ENCODER)) if (WEIGHTS / ENCODER).is_file() else None
     assert encoder is None or isinstance(encoder, Encoder | FeatureEncoder)
     digest = hashlib.sha256(f"{NAME} {VERSION} {size}".encode())
-    for text in (*SHA256.values(), *(sha256_of(weights_folder() / name) for name in own)):
+    for text in (*SHA256.values(), *(sha256_of(WEIGHTS / name) for name in own)):
         digest.update(text.encode())
     w_mean = mapping.w_avg.detach().reshape(-1, generator.config.w_dim)[0]
     return Parts(generator.eval(), mapping.eval(), directions.eval(), encoder, w_mean, digest.hexdigest())
@@ -97,7 +86,7 @@ def make_model(out: Path, *, size: int, on_step: Step | None = None) -> Path:
     step(0)
     parts = load_parts(size)
     live = directions_live(parts.synthesis, parts.directions)
-    notes = {"origin": ORIGIN, "licence": LICENCE}
+    notes = {"origin": PACKAGE, "licence": LICENCE}
     step(1)
     with new_folder(out) as folder:
         try:
@@ -124,10 +113,10 @@ def make_model(out: Path, *, size: int, on_step: Step | None = None) -> Path:
             index = {
                 "name": f"{NAME}-{size}",
                 "key": parts.key,
-                "origin": ORIGIN,
+                "origin": PACKAGE,
                 "licence": LICENCE,
-                "notes": [TERMS],
-                "source": {"package": f"random-face {VERSION}", "sha256": SHA256["SynthesisNetwork.bin"]},
+                "notes": [NOTE],
+                "source": {"package": f"{PACKAGE} {VERSION}", "sha256": SHA256["SynthesisNetwork.bin"]},
                 "parameters": list(NAMES),
                 "graphs": described,
                 "made_with": {"torch": torch.__version__},
@@ -137,14 +126,3 @@ def make_model(out: Path, *, size: int, on_step: Step | None = None) -> Path:
             raise SinkUnavailable(f"cannot write {out} ({error.strerror}); free space there") from error
     step(STEPS)
     return out
-
-
-def _head(size: int) -> str:
-    return f"head{size}.safetensors"
-
-
-def _ours(name: str) -> Path:
-    path = weights_folder() / name
-    if not path.is_file():
-        raise ModelUnavailable(f"{path} is missing, expected a file of this version; reinstall facepuppet")
-    return path

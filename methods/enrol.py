@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engines.ffhq_mobile import NAME
 from engines.networks.encoder import Encoder
 from engines.networks.face_embedding import FaceEmbedding
 from engines.networks.feature_encoder import FeatureEncoder
-from export.ffhq_model import NAME, Parts, load_parts
+from export.ffhq_model import Parts, load_parts
 from export.live_graph import directions_live
 from export.model_folder import new_folder
 from export.onnx_export import save_graph

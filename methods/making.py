@@ -13,10 +13,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
-from engines import model_folder
+from engines import ffhq_mobile, model_folder
+from engines.ffhq_mobile import NAME as FFHQ
+from engines.ffhq_mobile import check_parts, check_size
 from engines.folders import cache_folder
 from face.errors import ModelUnavailable, PuppetError, WrongUse
 from methods.identity import is_identity, read_identity
@@ -25,10 +26,6 @@ from realtime.console import PROGRESS_LINES, PROGRESS_MARK, StepProgress, note
 
 log = logging.getLogger(__name__)
 
-FFHQ = "ffhq-mobile"
-SIZES = (256, 512, 1024)
-NEEDED = ("random_face", "torch", "onnx", "safetensors")
-INSTALL = "pip install 'facepuppet[ffhq]'"
 RECIPE = "1"  # rises when the same weights make another model folder
 CHILD = "import sys; from methods.making import serve; sys.exit(serve())"
 LEAVES_WITHIN_S = 10.0  # after it was asked to; then it is ended
@@ -37,38 +34,10 @@ COMPLAINT = "facepuppet: "
 Step = Callable[[str, int, int], None]  # what is done, how many, of how many
 
 
-def missing_parts() -> tuple[str, ...]:
-    """Packages of the extra that are not installed; found without importing them."""
-    return tuple(name for name in NEEDED if find_spec(name) is None)
-
-
-def check_parts() -> None:
-    """ModelUnavailable with the line that installs what is missing."""
-    missing = missing_parts()
-    if missing:
-        raise ModelUnavailable(
-            f"--method directions needs the extra [ffhq], and {', '.join(missing)} is not installed; "
-            f"run: {INSTALL}"
-        )
-
-
-def check_size(size: int) -> None:
-    """WrongUse for a picture the generator does not make."""
-    if size not in SIZES:
-        raise WrongUse(f"size is {size}, expected one of {', '.join(map(str, SIZES))}")
-
-
-def weights_folder() -> Path:
-    """Where our own weights beside the package's lie."""
-    spec = find_spec("engines")
-    assert spec is not None and spec.submodule_search_locations
-    return Path(next(iter(spec.submodule_search_locations))) / "weights" / FFHQ
-
-
 def ffhq_folder(size: int) -> Path:
     """Where the model of that size is kept: another place for other weights of ours."""
     digest = hashlib.sha256(f"{RECIPE} {size}".encode())
-    for path in sorted(weights_folder().glob("*.safetensors")):
+    for path in sorted(ffhq_mobile.WEIGHTS.glob("*.safetensors")):
         digest.update(path.name.encode() + path.read_bytes())
     return cache_folder() / "models" / f"{FFHQ}-{size}-{digest.hexdigest()[:8]}"
 

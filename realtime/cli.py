@@ -207,7 +207,7 @@ def enroll(
 
     Two or three minutes on two cores; needs the extra [ffhq]. Ctrl-C leaves nothing behind.
     """
-    from methods.making import check_parts, check_size
+    from engines.ffhq_mobile import check_parts, check_size
 
     log_to_stderr(log_level)
     check_size(size)
@@ -240,18 +240,19 @@ def make(
     log_level: opt.Logging = "warning",
 ) -> int:
     """Write the live graph of an installed generator, which the first run otherwise does."""
-    from methods.making import FFHQ, check_parts, check_size, ffhq_folder
+    from engines.ffhq_mobile import NAME, NOTE, check_parts, check_size
+    from methods.making import ffhq_folder
 
     log_to_stderr(log_level)
-    if name != FFHQ:
-        raise WrongUse(f"model {name!r} cannot be made, expected {FFHQ}; checkpoints: facepuppet export")
+    if name != NAME:
+        raise WrongUse(f"model {name!r} cannot be made, expected {NAME}; checkpoints: facepuppet export")
     check_size(size)
     check_parts()
-    from export.ffhq_model import TERMS, make_model
+    from export.ffhq_model import make_model
 
     with StepProgress() as progress:
         folder = make_model(out or ffhq_folder(size), size=size, on_step=progress)
-    note(TERMS)
+    note(NOTE)
     note(f"{folder}: {name} at {size} px, ready for --method directions")
     if json_line:
         last_line({"folder": str(folder), "size": size})

