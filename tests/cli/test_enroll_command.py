@@ -108,7 +108,7 @@ def test_a_photo_that_is_not_there_is_wrong_use(
     tmp_path: Path, missing: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
-    monkeypatch.setattr(workshop, "missing_parts", lambda: ())
+    monkeypatch.setattr(ffhq_mobile, "missing_parts", lambda: ())
     (tmp_path / "folder").mkdir()
     out = tmp_path / "me"
     assert main(["enroll", str(tmp_path / missing), "--out", str(out)]) in (1, 2)
