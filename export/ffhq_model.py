@@ -27,7 +27,6 @@ from engines.ffhq_mobile import (
 )
 from engines.model_folder import sha256_of
 from engines.networks.directions import Directions
-from engines.networks.encoder import Encoder
 from engines.networks.feature_encoder import FeatureEncoder
 from engines.networks.half import half_live
 from engines.networks.live_store import save_live
@@ -54,7 +53,7 @@ class Parts:
     synthesis: MobileSynthesis
     mapping: Mapping
     directions: Directions
-    encoder: Encoder | FeatureEncoder | None
+    encoder: FeatureEncoder | None
     w_mean: torch.Tensor  # (w_dim,)
     key: str
 
@@ -63,12 +62,10 @@ def load_parts(size: int) -> Parts:
     """Generator, mapping, directions and encoder of a size; ModelUnavailable names what is missing."""
     imported = read_ffhq_mobile(package_folder(), size=size)
     generator, mapping = imported.networks["generator"], imported.networks["mapping"]
-    directions = load_network(own_file(DIRECTIONS))
+    directions = load_network(own_file(DIRECTIONS), Directions)
     assert isinstance(generator, MobileSynthesis) and isinstance(mapping, Mapping)
-    assert isinstance(directions, Directions)
     own = [DIRECTIONS, *([HEADS[size]] if size in HEADS else [])]
-    encoder = load_network(own_file(ENCODER)) if (WEIGHTS / ENCODER).is_file() else None
-    assert encoder is None or isinstance(encoder, Encoder | FeatureEncoder)
+    encoder = load_network(own_file(ENCODER), FeatureEncoder)
     digest = hashlib.sha256(f"{NAME} {VERSION} {size}".encode())
     for text in (*SHA256.values(), *(sha256_of(WEIGHTS / name) for name in own)):
         digest.update(text.encode())

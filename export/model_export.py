@@ -16,7 +16,7 @@ import torch
 from engines.cache import Progress
 from engines.model_folder import sha256_of
 from engines.networks.live_store import save_live
-from engines.networks.store import Network, kind_of, save_network
+from engines.networks.store import Network, save_network
 from export import LiveRequest
 from export.checkpoints.identify import import_checkpoint
 from export.checkpoints.imported import Imported
@@ -154,7 +154,7 @@ def _playable(
 def _described(network: Network, verification: Verification | PictureVerification | None) -> dict[str, Any]:
     """What a player must know to use a network, and how it was verified."""
     return {
-        "kind": kind_of(network),
+        "kind": network.kind,
         "inputs": [asdict(spec) for spec in network.inputs],
         "outputs": [asdict(spec) for spec in network.outputs],
         "config": asdict(network.config),

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from engines.ffhq_mobile import NAME
-from engines.networks.encoder import Encoder
 from engines.networks.face_embedding import FaceEmbedding
 from engines.networks.feature_encoder import FeatureEncoder
 from export.ffhq_model import Parts, load_parts
@@ -125,12 +124,9 @@ class _Work:
     def _first_code(self) -> Tensor:
         rows = self.parts.synthesis.config.rows
         mean = self.parts.w_mean.expand(1, rows, -1).clone()
-        encoder = self.parts.encoder
-        if isinstance(encoder, FeatureEncoder):
-            if self.recogniser is None:
-                return mean
-            encoder.attach(self.recogniser)
-        return mean if encoder is None else encoded(encoder, self.crop.image, mean)
+        if self.parts.encoder is None or self.recogniser is None:
+            return mean
+        return encoded(self.parts.encoder.attach(self.recogniser), self.crop.image, mean)
 
     def _picture(self) -> Tensor:
         with torch.no_grad():
@@ -253,7 +249,7 @@ def landmarks_in(crop: AlignedCrop, portrait: Portrait) -> np.ndarray:
     return np.column_stack((flat, depth)).astype(np.float32)
 
 
-def encoded(encoder: Encoder | FeatureEncoder, crop: np.ndarray, mean: Tensor) -> Tensor:
+def encoded(encoder: FeatureEncoder, crop: np.ndarray, mean: Tensor) -> Tensor:
     """(1, rows, w_dim) the encoder's guess for a crop (S, S, 3); `mean` (1, rows, w_dim) gives the shape."""
     image = to_images(crop[None])
     if image.shape[-1] != ENCODER_PX:

@@ -62,9 +62,7 @@ def open_generator(*, half: bool = False) -> Generator:
     synthesis, mapping = networks["generator"], networks["mapping"]
     head_path = WEIGHTS / HEADS[SIZE]
     if head_path.is_file():
-        head = load_network(head_path)
-        assert isinstance(head, MobileHead)
-        synthesis = cut_short(synthesis, head.float(), size=SIZE)
+        synthesis = cut_short(synthesis, load_network(head_path, MobileHead), size=SIZE)
     for network in (synthesis, mapping):
         network.eval().requires_grad_(False)
     return Generator(synthesis, mapping, half)

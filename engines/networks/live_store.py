@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from engines.networks.half import half_live
 from engines.networks.live import Live, LiveConfig, MappedLive, ShiftLive, StyleLive
-from engines.networks.store import KINDS, build_network, config_of, kind_of, load_network
+from engines.networks.store import build_network, config_of, load_any_network, network_class
 from face.errors import ModelUnavailable
 
 FORMAT = "facepuppet-live-1"
@@ -29,7 +29,7 @@ def save_live(live: Live, path: Path, *, notes: dict[str, str] | None = None) ->
     parts = _parts(live)
     joined = {
         "live": asdict(live.config),
-        **{name: {"kind": kind_of(part), "config": asdict(part.config)} for name, part in parts.items()},
+        **{name: {"kind": part.kind, "config": asdict(part.config)} for name, part in parts.items()},
     }
     header = {"format": FORMAT, "kind": live.kind, "config": json.dumps(joined)}
     tensors = {
@@ -53,7 +53,7 @@ def load_runnable(path: Path, *, half: bool = False) -> nn.Module:
         with safe_open(path, framework="pt") as file:
             header: dict[str, str] = file.metadata() or {}
             if header.get("format") != FORMAT:
-                return load_network(path)
+                return load_any_network(path)
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError) as error:
         raise ModelUnavailable(
@@ -89,8 +89,11 @@ def _joined(kind: str, stored: dict[str, Any], tensors: dict[str, Tensor]) -> Li
 
 
 def _part(name: str, stored: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
-    config = config_of(KINDS[stored["kind"]][0], stored["config"])
-    return build_network(config, {key: tensors[f"{name}.{key}"] for key in stored_names(tensors, name)})
+    network = network_class(stored["kind"])
+    config = config_of(network.Config, stored["config"])
+    return build_network(
+        network, config, {key: tensors[f"{name}.{key}"] for key in stored_names(tensors, name)}
+    )
 
 
 def stored_names(tensors: dict[str, Tensor], part: str) -> list[str]:

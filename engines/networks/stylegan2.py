@@ -8,6 +8,7 @@ stored constant, so that a latent gives one image.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -84,6 +85,10 @@ class Dense(nn.Module):
 
 class Mapping(nn.Module):
     """z to w, pulled towards the mean w by 1 - psi, repeated for each row the synthesis network reads."""
+
+    kind: ClassVar[str] = "stylegan2-mapping"
+    role: ClassVar[str] = "mapping"
+    Config: ClassVar[type] = MappingConfig
 
     def __init__(self, config: MappingConfig) -> None:
         super().__init__()
@@ -170,6 +175,10 @@ class Block(nn.Module):
 
 class Synthesis(nn.Module):
     """W+ (N, num_ws, w_dim) to image (N, C, R, R), raw range, about [-1, 1] for a trained model."""
+
+    kind: ClassVar[str] = "stylegan2-synthesis"
+    role: ClassVar[str] = "generator"
+    Config: ClassVar[type] = SynthesisConfig
 
     def __init__(self, config: SynthesisConfig, *, half: bool = False) -> None:
         super().__init__()

@@ -33,7 +33,7 @@ from engines.networks.store import load_network
 from engines.networks.stylegan2 import Mapping, MappingConfig
 from export.checkpoints.imported import Arrays, Imported, built
 from export.checkpoints.mobile_stylegan import MEAN_SAMPLES, set_mean, synthesis_of
-from face.errors import BadCheckpoint, ModelUnavailable
+from face.errors import BadCheckpoint
 
 CURE = f"install it again: {INSTALL}"
 XML = b"<?xml"
@@ -111,9 +111,7 @@ def read_ffhq_mobile(folder: Path, *, size: int = 1024) -> Imported:
     generator = _synthesis(Graph(folder / f"{SYNTHESIS}.xml"))
     notes = [f"psi pulls towards the mean of {MEAN_SAMPLES} fixed samples"]
     if size in HEADS:
-        head = load_network(own_file(HEADS[size]))
-        if not isinstance(head, MobileHead):
-            raise ModelUnavailable(f"{HEADS[size]} holds no image head; install facepuppet again")
+        head = load_network(own_file(HEADS[size]), MobileHead)
         generator = cut_short(generator, head, size=size)
         notes.append(f"its image head for {size} px was trained here; see {WEIGHTS.name}/MODEL_CARD.md")
     mapping = _mapping(Graph(folder / f"{MAPPING}.xml"), generator.config.rows)
@@ -190,8 +188,6 @@ def _mapping(graph: Graph, rows: int) -> Mapping:
         own[f"fc{index}.weight"] = weight * np.float32(math.sqrt(weight.shape[1]) / LR_MULTIPLIER)
         own[f"fc{index}.bias"] = bias / np.float32(LR_MULTIPLIER)
     config = MappingConfig(num_ws=rows, num_layers=len(layers), lr_multiplier=LR_MULTIPLIER, embed_dim=0)
-    network = built("mapping network", config, own)
-    if not isinstance(network, Mapping):
-        raise TypeError("no mapping network")
+    network = built("mapping network", Mapping, config, own)
     set_mean(network)
     return network
