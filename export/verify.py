@@ -132,7 +132,7 @@ def verify_generator(
     generator: LiveGenerator, path: Path, latents: Sequence[Arrays], *, precision: str = "fp32"
 ) -> PictureVerification:
     """Run a graph and its float32 network on the same inputs; BadCheckpoint when they differ too much."""
-    wanted = np.concatenate([_called(generator, arrays) for arrays in latents])
+    wanted = np.concatenate([picture_of(generator, arrays) for arrays in latents])
     with open_engine(path, backend="onnx", threads=0) as engine:
         found = np.concatenate([engine.run(**arrays)[IMAGE] for arrays in latents])
         again = engine.run(**latents[-1])[IMAGE]
@@ -144,7 +144,7 @@ def verify_generator(
 
 def verify_live(live: Live, generator: Path, mover: Path, motions: Sequence[Arrays]) -> PictureVerification:
     """The same of both float32 graphs in a row, on inputs of `live`."""
-    wanted = np.concatenate([_called(live, arrays) for arrays in motions])
+    wanted = np.concatenate([picture_of(live, arrays) for arrays in motions])
     pictures = []
     with (
         open_engine(mover, backend="onnx", threads=0) as moves,
@@ -178,7 +178,7 @@ def latents_of(live: Live, motions: Sequence[Arrays]) -> list[Arrays]:
         return [{name: value.numpy() for name, value in latents.items()} for latents in made]
 
 
-def _called(network: Live | LiveGenerator, arrays: Arrays) -> Array:
+def picture_of(network: Live | LiveGenerator, arrays: Arrays) -> Array:
     """(1, H, W, 3) of the network itself."""
     with torch.inference_mode():
         image: Array = network(*(torch.tensor(arrays[spec.name]) for spec in network.inputs)).numpy()

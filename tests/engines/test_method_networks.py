@@ -15,6 +15,8 @@ pytest.importorskip("onnx", reason="onnx is not installed: the player does witho
 from engines import open_engine  # noqa: E402
 from engines.networks.deca import Deca, DecaConfig  # noqa: E402
 from engines.networks.encoder import Encoder, EncoderConfig  # noqa: E402
+from engines.networks.face_embedding import FaceEmbedding  # noqa: E402
+from engines.networks.feature_encoder import FeatureEncoder, FeatureEncoderConfig  # noqa: E402
 from engines.networks.landmark_mapping import LandmarkMapping, LandmarkMappingConfig  # noqa: E402
 from engines.networks.motion_mapping import (  # noqa: E402
     IdentityHalf,
@@ -132,3 +134,11 @@ def test_the_loop_of_one_step_is_the_encoder_around_the_mean_picture() -> None:
     with torch.no_grad():
         mean = loop.picture_of(loop.encoder.latent_avg.expand(1, 4, 8)).expand(2, -1, -1, -1)
         np.testing.assert_allclose(loop(image), loop.encoder(torch.cat([image, mean], dim=1)), atol=1e-5)
+
+
+def test_encoder_and_the_recogniser_it_looks_through_are_one_graph(tmp_path: Path) -> None:
+    torch.manual_seed(6)
+    encoder = FeatureEncoder(FeatureEncoderConfig(rows=4)).attach(FaceEmbedding().eval()).eval()
+    save_graph(encoder, tmp_path / "encoder.onnx")
+    found = verify_graph(encoder, tmp_path / "encoder.onnx")
+    assert found.batches == (1, 2) and found.max_value > 0.1
