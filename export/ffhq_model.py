@@ -56,7 +56,7 @@ class Parts:
     synthesis: MobileSynthesis
     mapping: Mapping
     directions: Directions
-    encoder: FeatureEncoder | None
+    encoder: FeatureEncoder  # without its recogniser
     w_mean: torch.Tensor  # (w_dim,)
     key: str  # of the generator at this size
 
@@ -77,6 +77,11 @@ def load_parts(size: int) -> Parts:
     return Parts(generator.eval(), mapping.eval(), directions.eval(), encoder, w_mean, digest.hexdigest())
 
 
+def whole_encoder(encoder: FeatureEncoder) -> FeatureEncoder:
+    """The encoder with the recogniser it looks through; ModelUnavailable where its package is missing."""
+    return encoder.attach(read_face_embedding(recogniser_model().read_bytes()))
+
+
 def make_model(out: Path, *, size: int, on_step: Step | None = None) -> Path:
     """Write the model folder: graphs, held against torch, and weights for torch. A failure leaves nothing."""
 
@@ -90,8 +95,7 @@ def make_model(out: Path, *, size: int, on_step: Step | None = None) -> Path:
     single: list[Network] = [parts.mapping]
     said = [NOTE]
     try:
-        assert parts.encoder is not None
-        single.append(parts.encoder.attach(read_face_embedding(recogniser_model().read_bytes())))
+        single.append(whole_encoder(parts.encoder))
     except ModelUnavailable as error:
         said.append(f"the folder has no encoder graph: {error}")
         logger.warning(said[-1])
