@@ -31,7 +31,7 @@ def upfirdn2d_reference(
     down: int = 1,
     padding: Padding = (0, 0, 0, 0),
 ) -> Tensor:
-    """Insert zeros, pad, convolve with the (K, K) kernel, keep each `down`-th; tap by tap, as it is written."""
+    """Insert zeros, pad, convolve with the (K, K) kernel, keep each `down`-th, tap by tap."""
     n, c, h, w = x.shape
     left, right, top, bottom = padding
     canvas = x.new_zeros(n, c, h * up + max(top, 0) + max(bottom, 0), w * up + max(left, 0) + max(right, 0))
