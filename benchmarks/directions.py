@@ -16,7 +16,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from methods.directions.puppet import Learned, open_directions
+from methods.directions.puppet import open_directions
+from methods.method import Opening
+from methods.subject import resolve
 from realtime.machine import this_machine
 from realtime.offline.builtin import write_driver
 from realtime.sources import open_source
@@ -36,8 +38,8 @@ def main() -> None:
     parser.add_argument("--longest", type=int, default=512)
     parser.add_argument("--seconds", type=float, default=10.0)
     given = parser.parse_args()
-    learned = Learned(given.model, given.engine, given.frame, given.threads)
-    puppet = open_directions(given.portrait, longest=given.longest, learned=learned)
+    opening = Opening(given.longest, given.model, given.engine, given.frame, given.threads)
+    puppet = open_directions(resolve(given.portrait), opening)
     cpu_s = time.process_time()
     times: dict[str, list[float]] = {stage: [] for stage in STAGES}
     with TemporaryDirectory() as folder, FaceTracker() as tracker:

@@ -48,13 +48,14 @@ from engines.quiet import quiet_natives
 from face.clip import load_clip, save_clip
 from face.errors import BadMotion, BadPortrait, ModelUnavailable, PuppetError, WrongUse
 from face.motion import Motion
-from face.photo import SUFFIXES
-from methods.directions.puppet import Learned, open_directions
+from face.photo import SUFFIXES, read_photo
+from methods.directions.puppet import open_directions
 from methods.enrol import EnrolConfig, enrol
 from methods.identity import INDEX, Identity, is_identity, read_identity
 from methods.mesh.puppet import MeshPuppet
+from methods.method import Opening, Puppet
 from methods.portrait import open_portrait
-from realtime.frame import Puppet, close_puppet
+from methods.subject import resolve
 from realtime.machine import this_machine
 from realtime.offline.render import refined, track_clip, tracked_clip_of
 from training.encoder import portraits_kept_back
@@ -161,7 +162,7 @@ class Run:
         found = kept(path, Rebuilt, of)
         if found is not None and strip.is_file():
             return found
-        photo = open_portrait(self._photo(name), longest=self.setting.longest).image
+        photo = open_portrait(read_photo(self._photo(name)), name, longest=self.setting.longest).image
         pictures = generator.stages(identity)
         found = rebuilt(self.judges, identity, photo, pictures)
         if found is not None:
@@ -225,7 +226,7 @@ class Run:
                 try:
                     driven, pictures = drive(self.judges, puppet, motions, clip.driver, sitter)
                 finally:
-                    close_puppet(puppet)
+                    puppet.close()
                 keep_strip(strip, [sitter.head_of(picture) for picture in pictures])
                 keep(path, driven, of)
             still, driver = self._strip(name, "still"), self._strip(clip_name, "driver")
@@ -235,9 +236,9 @@ class Run:
     def puppet(self, method: str, name: str, clip: Clip) -> Puppet:
         longest = self.setting.longest
         if method.startswith("directions"):
-            learned = Learned(engine=self.options.engine, threads=1)
-            return open_directions(self.identities / name, longest=longest, learned=learned)
-        puppet = MeshPuppet(open_portrait(self._photo(name), longest=longest))
+            opening = Opening(longest, engine=self.options.engine, threads=1)
+            return open_directions(resolve(self.identities / name), opening)
+        puppet = MeshPuppet(open_portrait(read_photo(self._photo(name)), name, longest=longest))
         if method != "mesh-refined":
             return puppet
         used = clip.motions[: int(clip.driver.chosen[-1]) + 1]

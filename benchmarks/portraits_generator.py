@@ -12,6 +12,7 @@ from face.direction_parameters import NAMES
 from methods.enrol import encoded
 from methods.identity import Identity, check_model
 from methods.making import ffhq_model
+from methods.method import Opening
 from methods.model import open_model
 from training.judges import open_embedding
 
@@ -22,7 +23,7 @@ class Generator:
     """The model's own live graph, which enrolment tunes for each portrait. Whoever opens closes."""
 
     def __init__(self, engine: str) -> None:
-        self._model = open_model(ffhq_model(SIZE), method="directions", names=NAMES)
+        self._model = open_model(ffhq_model(SIZE, Opening(tell=print)), method="directions", names=NAMES)
         self._backend = engine
         self._parts = load_parts(SIZE)
         if self._parts.encoder is not None:

@@ -24,7 +24,7 @@ from face.errors import BadVideo
 from face.motion import BLENDSHAPES, Motion
 from methods.directions.train_measured import SecondRecogniser
 from methods.identity import Identity
-from realtime.frame import Puppet
+from methods.method import Puppet
 from training.judges import Seen, StillTracker
 
 EMBED_EVERY = 4  # measured frames; the recognisers take longer than all the rest

@@ -27,8 +27,9 @@ from engines.quiet import quiet_natives
 from face.arrays import Floats, Image
 from face.errors import BadPortrait, PuppetError, WrongUse
 from face.photo import SUFFIXES, read_photo
-from methods.mesh.puppet import PUPPETS, MeshPuppet, open_puppet
-from realtime.frame import Puppet
+from methods.method import Opening, Puppet
+from methods.registry import METHODS, open_puppet
+from methods.subject import resolve
 from realtime.machine import this_machine
 
 PLOTS = 8  # time plots of the worst pairs
@@ -48,7 +49,7 @@ class Sitter:
 
 def open_sitter(path: Path, method: str, longest: int, embedder: Embedder) -> Sitter:
     """Raises BadPortrait for a photo the method refuses."""
-    puppet = open_puppet(method, path, longest=longest)
+    puppet = open_puppet(method, resolve(path), Opening(longest))
     photo = _resized(read_photo(path), puppet.size)
     face = track_still(photo)
     if face is None:
@@ -69,7 +70,7 @@ def drive(
     here; without it the output is what a live session shows.
     """
     puppet = sitter.puppet
-    if refine and isinstance(puppet, MeshPuppet):
+    if refine:
         puppet = puppet.refined(clip.motions)
     wanted = {index for _, index in clip.moments}
     kept: dict[int, Image] = {}
@@ -240,7 +241,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--portraits", type=Path, required=True, help="folder of portrait photos")
     parser.add_argument("--driving", type=Path, required=True, help="folder of clips, searched below too")
     parser.add_argument("--clips", default="", help="only these, by name without suffix, separated by commas")
-    parser.add_argument("--method", choices=list(PUPPETS), default="mesh")
+    parser.add_argument("--method", choices=list(METHODS), default="mesh")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--pairs", type=int, help="number of pairs in all, spread over the clips")
     size.add_argument("--portraits-per-clip", type=int, default=3)

@@ -12,7 +12,6 @@ import logging
 import os
 import platform
 import stat
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from engines.folders import cache_folder
 from engines.model_folder import CHUNK
 from face.errors import EngineUnavailable
 
@@ -53,13 +53,7 @@ class EngineKey:
 
 def default_folder() -> Path:
     """Where this user's engines are kept."""
-    if sys.platform == "win32":
-        home = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        home = Path.home() / "Library" / "Caches"
-    else:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "facepuppet" / "engines"
+    return cache_folder() / "engines"
 
 
 def this_system() -> str:

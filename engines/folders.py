@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Where the player keeps what it can make again: model folders and identities. Knows not what is in them."""
+"""Where this program keeps things of the user's; folders are made by whoever writes into them."""
 
-import os
-import sys
 from pathlib import Path
+
+from platformdirs import user_cache_path, user_config_path
+
+NAME = "facepuppet"
 
 
 def cache_folder() -> Path:
-    """The user's cache of this program; made by whoever writes into it."""
-    if sys.platform == "win32":
-        home = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        home = Path.home() / "Library" / "Caches"
-    else:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "facepuppet"
+    """What can be made again: model folders, identities, engines."""
+    return user_cache_path(NAME, appauthor=False, opinion=False)
+
+
+def config_folder() -> Path:
+    """Settings and kept rests."""
+    return user_config_path(NAME, appauthor=False, roaming=True)

@@ -32,6 +32,12 @@ class AlignedCrop:
     to_crop: Floats  # (2, 3) affine: pixels of the picture to pixels of the crop
     to_picture: Floats  # (2, 3) the inverse
 
+    def points(self, landmarks: NDArray[np.floating]) -> Floats:
+        """(478, 3) pixels of the crop, of landmarks (478, 3) in pixels of the picture."""
+        flat = landmarks[:, :2] @ self.to_crop[:, :2].T + self.to_crop[:, 2]
+        depth = landmarks[:, 2] * float(np.hypot(*self.to_crop[:, 0]))
+        return np.column_stack((flat, depth)).astype(np.float32)
+
 
 def ffhq_quad(landmarks: NDArray[np.floating]) -> Floats:
     """(4, 2) corners of FFHQ's square in pixels: top left, bottom left, bottom right, top right."""

@@ -2,7 +2,8 @@
 """A driver's motion on disk: a few hundred bytes a frame in one .npz. Knows no video.
 
 Landmarks are kept as their pose and 64 amounts of the face model's principal motions around the clip's own
-mean, which leaves them within LANDMARK_ERROR; everything else is kept to well below what a tracker can tell.
+mean, which leaves them within .04 outer eye distances; everything else is kept to well below what a tracker
+can tell.
 """
 
 import os
@@ -19,7 +20,6 @@ from face.face_model import FaceModel, face_model
 from face.motion import BLENDSHAPES, LANDMARKS, Motion
 
 FORMAT = 1
-LANDMARK_ERROR = 0.04  # outer eye distances: the largest deviation of any landmark seen on the test clips
 # rotation, translation, scale, gaze (8 numbers of Motion), then the pose fit's scale and translation
 ROW = 12
 FIELDS = {

@@ -62,7 +62,8 @@ def gained(motion: Motion, neutral: Motion, gain: Gain) -> Motion:
         captured_s=motion.captured_s,
         confidence=motion.confidence,
         neutral=neutral,
-        crop_source=motion.crop_source,
+        mirrored=motion.mirrored,
+        seen=motion.seen,
     )
 
 

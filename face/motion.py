@@ -7,16 +7,12 @@ What each method reads:
     mesh        landmarks of driver and neutral (unposed by a rigid fit), translation, scale, gaze
     directions  rotation, blendshapes (its 3DMM-like parameter vector p), both relative to `neutral`
     landmarks   landmarks of driver and neutral, drawn in the aligned crop
-    motion      crop() (the aligned driver picture, 256 x 256)
+    motion      the driver's picture, cut out at `seen` (methods/crop_reader.py)
     stylespace  rotation, blendshapes
     headgan     landmarks, rotation, scale, translation (the rendered 3D face)
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
 
 from face.arrays import Floats
 
@@ -63,17 +59,11 @@ class Motion:
     confidence: float  # 1 tracked, 0 no face (an idle motion), between while easing from one to the other
     image_size: tuple[int, int]  # width, height in pixels of the tracked picture
     neutral: "Motion | None" = None  # the driver's calibrated rest; None = this motion is meant absolutely
-    crop_source: Callable[[], NDArray[np.uint8]] | None = field(default=None, repr=False, compare=False)
+    mirrored: bool = False  # left and right are exchanged against the tracked picture
+    # (478, 3) pixels of that picture (of its mirror image where `mirrored`): where the face really is, before
+    # gains and gliding; None without a face, and for motions of a script or a file
+    seen: Floats | None = field(default=None, repr=False, compare=False)
 
     def blendshape(self, name: str) -> float:
         """Score of one blendshape by name; KeyError names a stranger."""
         return float(self.blendshapes[BLENDSHAPE_INDEX[name]])
-
-    def crop(self) -> NDArray[np.uint8]:
-        """FFHQ-aligned driver picture, (256, 256, 3) uint8 RGB, cut out when first asked for.
-
-        Raises ValueError for a motion that has no picture behind it (idle, scripted or loaded from a clip).
-        """
-        if self.crop_source is None:
-            raise ValueError("this motion has no picture behind it (idle, scripted or loaded from a clip)")
-        return self.crop_source()

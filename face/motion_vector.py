@@ -6,7 +6,6 @@ unposed by the face model into its own frame, and posed again at the end. Length
 width.
 """
 
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -83,7 +82,8 @@ def motion_of(
     captured_s: float,
     confidence: float = 1.0,
     neutral: Motion | None = None,
-    crop_source: Callable[[], NDArray[np.uint8]] | None = None,
+    mirrored: bool = False,
+    seen: Floats | None = None,
 ) -> Motion:
     """The vector as a motion in a picture of `image_size`; the motion owns its arrays."""
     return Motion(
@@ -97,7 +97,8 @@ def motion_of(
         confidence=confidence,
         image_size=image_size,
         neutral=neutral,
-        crop_source=crop_source,
+        mirrored=mirrored,
+        seen=seen,
     )
 
 

@@ -12,15 +12,18 @@ from mediapipe.tasks.python.core.base_options import BaseOptions
 from numpy.typing import NDArray
 
 from engines.package_models import segmenter_model
+from face.alignment import aligned_crop
 from face.arrays import Floats, Image
 from face.errors import BadPortrait
 from face.face_model import face_model
+from face.frame import Frame
 from face.gaze import gaze_of
 from face.matte import refine_matte
 from face.motion import Motion
 from face.motion_vector import motion_of, vector_of
 from methods.portrait import FaceReader
 
+CROP_PX = 256  # of the driver's aligned picture
 REACH = 0.016  # of the crop's side: how far the matte's edge may be moved to the picture's
 FRESH = 0.6  # share of a new matte; the rest is the last one's, which takes the flicker out of its edge,
 MOVED = 0.3  # unless it changed by this much: then the edge has moved on
@@ -57,6 +60,17 @@ class PersonMatte:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def driver_crop(motion: Motion, frame: Frame) -> tuple[Image, Floats] | None:
+    """FFHQ-aligned driver picture (256, 256, 3) uint8 RGB, and its landmarks (478, 3) in pixels of the crop,
+    mirrored as the motion is; None for a motion that was not tracked in a picture.
+    """
+    if motion.seen is None:
+        return None
+    image = np.ascontiguousarray(frame.image[:, ::-1]) if motion.mirrored else frame.image
+    crop = aligned_crop(image, motion.seen, CROP_PX)
+    return crop.image, crop.points(motion.seen)
 
 
 def motion_in_crop(crop: Image, landmarks: NDArray[np.floating], name: str) -> Motion:

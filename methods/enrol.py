@@ -26,6 +26,7 @@ from export.onnx_export import save_graph
 from face.alignment import AlignedCrop, aligned_crop
 from face.direction_parameters import parameters_of
 from face.errors import ModelUnavailable, SinkUnavailable
+from face.photo import read_photo
 from methods.crop_reader import motion_in_crop
 from methods.identity import LIVE, LONGEST_PX, Identity, write_identity
 from methods.portrait import Portrait, open_portrait
@@ -81,7 +82,7 @@ def enrol(
     """
     config = config or EnrolConfig()
     began_s = time.perf_counter()
-    portrait = open_portrait(photo, longest=LONGEST_PX)
+    portrait = open_portrait(read_photo(photo), photo.name, longest=LONGEST_PX)
     torch.set_num_threads(config.threads)
     parts = load_parts(size)
     crop = aligned_crop(portrait.image, portrait.landmarks, size)
@@ -109,9 +110,9 @@ class _Work:
         size = crop.image.shape[0]
         # The tracker reads every portrait at the size at which the directions were learned.
         seen = crop if size == READ_PX else aligned_crop(portrait.image, portrait.landmarks, READ_PX)
-        self.motion = motion_in_crop(seen.image, landmarks_in(seen, portrait), name)
+        self.motion = motion_in_crop(seen.image, seen.points(portrait.landmarks), name)
         self.target = to_images(crop.image[None])
-        points = torch.from_numpy(landmarks_in(crop, portrait))
+        points = torch.from_numpy(crop.points(portrait.landmarks))
         weight = face_weight(points, size)
         self.recogniser = _recogniser()
         self.likeness = Likeness(self.target, points, weight, recogniser=self.recogniser)
@@ -240,13 +241,6 @@ class _Work:
                 ) from error
         self.on_step("writing", 2, 2)
         return Enrolled(**{**asdict(enrolled), "seconds": seconds})
-
-
-def landmarks_in(crop: AlignedCrop, portrait: Portrait) -> np.ndarray:
-    """(478, 3) pixels of the crop."""
-    flat = portrait.landmarks[:, :2] @ crop.to_crop[:, :2].T + crop.to_crop[:, 2]
-    depth = portrait.landmarks[:, 2] * float(np.hypot(*crop.to_crop[:, 0]))
-    return np.column_stack((flat, depth)).astype(np.float32)
 
 
 def encoded(encoder: FeatureEncoder, crop: np.ndarray, mean: Tensor) -> Tensor:

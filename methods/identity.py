@@ -55,13 +55,6 @@ def is_identity(path: Path) -> bool:
     return (path / INDEX).is_file()
 
 
-def photo_of(photo: Path | str | Image) -> Path | str | Image:
-    """The photo itself where an identity folder is meant."""
-    if isinstance(photo, np.ndarray) or not is_identity(Path(photo)):
-        return photo
-    return Path(photo) / PORTRAIT
-
-
 def read_identity(path: Path) -> Identity:
     """Everything of an identity folder, each file held against its sha256; ModelUnavailable names a fault."""
     index = _index(path)

@@ -1,37 +1,45 @@
 # SPDX-License-Identifier: MIT
-"""Has models and identities made by our own command line in a process of its own: what makes them needs
-torch, what plays them does not. Knows not how they are made.
+"""Makes models and identities in a process of its own: what makes them needs torch, what plays them does not.
 
-The child ends when we do: it waits for the end of its standard input. It tells how far it is in lines that
-start with a mark, see realtime/console.py.
+    python -m methods.making model --size 256 --out DIR
+    python -m methods.making identity me.jpg --size 256 --out DIR
+
+The child ends when its parent does: it waits for the end of its standard input. It tells how far it is in
+lines that start with a mark, and ends with one line that says what went wrong.
 """
 
+import argparse
 import hashlib
-import logging
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from _thread import interrupt_main
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
 
 from engines import ffhq_mobile, model_folder
 from engines.ffhq_mobile import NAME as FFHQ
 from engines.ffhq_mobile import check_parts, check_size
 from engines.folders import cache_folder
+from engines.quiet import quiet_natives
 from face.errors import ModelUnavailable, PuppetError, WrongUse
 from methods.identity import is_identity, read_identity
+from methods.method import Opening
 from methods.model import LiveModel
-from realtime.console import PROGRESS_LINES, PROGRESS_MARK, StepProgress, note
+from methods.subject import Photo
 
-log = logging.getLogger(__name__)
-
+DEFAULT_SIZE = 256
 RECIPE = "1"  # rises when the same weights make another model folder
-CHILD = "import sys; from methods.making import serve; sys.exit(serve())"
+CHILD = ("-m", "methods.making")
+PROGRESS_MARK = "@ "  # "@ tuning 12/200"
+COMPLAINT = "facepuppet: "  # before the line a failed child ends with
 LEAVES_WITHIN_S = 10.0  # after it was asked to; then it is ended
-COMPLAINT = "facepuppet: "
-
-Step = Callable[[str, int, int], None]  # what is done, how many, of how many
+INTERRUPTED = 130
 
 
 def ffhq_folder(size: int) -> Path:
@@ -42,8 +50,8 @@ def ffhq_folder(size: int) -> Path:
     return cache_folder() / "models" / f"{FFHQ}-{size}-{digest.hexdigest()[:8]}"
 
 
-def ffhq_model(size: int = 256) -> Path:
-    """The live model of the installed generator, made when it is not there or was damaged."""
+def ffhq_model(size: int, opening: Opening) -> Path:
+    """The model folder of the installed generator, made when it is not there or was damaged."""
     check_size(size)
     folder = ffhq_folder(size)
     if (folder / model_folder.INDEX).is_file():
@@ -51,26 +59,19 @@ def ffhq_model(size: int = 256) -> Path:
             model_folder.verify_model(model_folder.read_model(folder))
             return folder
         except ModelUnavailable as error:
-            say(f"{error}; it is made again now")
+            opening.tell(f"{error}; it is made again now")
     check_parts()
-    say(f"first use of {FFHQ} at {size} px: its live graph is made once, in {folder}")
-    perform(["models", "make", FFHQ, "--size", str(size), "--out", str(folder)], f"making {FFHQ}")
+    opening.tell(f"first use of {FFHQ} at {size} px: its live graph is made once, in {folder}")
+    perform(["model", "--size", str(size), "--out", str(folder)], f"making {FFHQ}", opening)
     return folder
 
 
-def portrait_sha256(photo: Path) -> str:
-    try:
-        return hashlib.sha256(photo.read_bytes()).hexdigest()
-    except OSError as error:
-        raise WrongUse(f"{photo} cannot be read ({error.strerror}), expected a photo; check it") from error
-
-
-def identity_folder(photo: Path, model: LiveModel) -> Path:
+def identity_folder(photo: Photo, model: LiveModel) -> Path:
     """Where a photo that is enrolled on the fly is kept, for this model."""
-    return cache_folder() / "identities" / f"{portrait_sha256(photo)[:16]}-{model.key[:16]}"
+    return cache_folder() / "identities" / f"{photo.sha256[:16]}-{model.key[:16]}"
 
 
-def enrolled(photo: Path, model: LiveModel) -> Path:
+def enrolled(photo: Photo, model: LiveModel, opening: Opening) -> Path:
     """The photo's identity folder for this model, made when it is not there or was damaged."""
     folder = identity_folder(photo, model)
     if is_identity(folder):
@@ -78,40 +79,43 @@ def enrolled(photo: Path, model: LiveModel) -> Path:
             read_identity(folder)
             return folder
         except ModelUnavailable as error:
-            say(f"{error}; it is made again now")
+            opening.tell(f"{error}; it is made again now")
     if not model.name.startswith(FFHQ):
         raise ModelUnavailable(
             f"{photo.name} cannot be enrolled for {model.name}, only for {FFHQ}; "
             "name an identity folder made for it, or leave --model out"
         )
     check_parts()
-    say(f"{photo.name} is enrolled once for {model.name}, two or three minutes; kept in {folder}")
-    arguments = ["enroll", str(photo), "--out", str(folder), "--size", str(model.size)]
-    perform(arguments, f"enrolling {photo.name}")
+    opening.tell(f"{photo.name} is enrolled once for {model.name}, two or three minutes; kept in {folder}")
+    with TemporaryDirectory(prefix="facepuppet-") as scratch:
+        path = photo.path
+        if path is None:  # a picture in memory goes by way of a file
+            path = Path(scratch) / f"{photo.sha256[:16]}.png"
+            cv2.imwrite(str(path), np.ascontiguousarray(photo.image[..., ::-1]))
+        arguments = ["identity", str(path), "--size", str(model.size), "--out", str(folder)]
+        perform(arguments, f"enrolling {photo.name}", opening)
     return folder
 
 
-def perform(arguments: Sequence[str], title: str) -> None:
-    """Run a command of ours to its end and show how far it is; raises the one line it ended with.
+def perform(arguments: Sequence[str], title: str, opening: Opening) -> None:
+    """Run the child to its end and tell how far it is; raises the one line it ended with.
 
     However this is left, the child is gone.
     """
     process = subprocess.Popen(
-        [sys.executable, "-c", CHILD, *arguments],
+        [sys.executable, *CHILD, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
         errors="replace",
-        env={**os.environ, PROGRESS_LINES: "lines"},
     )
     last = ""
     try:
         assert process.stderr is not None
-        with StepProgress(quiet=not _alone()) as progress:
-            for line in process.stderr:
-                last = _told(line.rstrip("\n"), progress) or last
+        for line in process.stderr:
+            last = _told(line.rstrip("\n"), opening) or last
         status = process.wait()
     except BaseException:
         _end(process)
@@ -125,32 +129,17 @@ def perform(arguments: Sequence[str], title: str) -> None:
         raise WrongUse(reason) if status == WrongUse.exit_status else PuppetError(reason)
 
 
-def _told(line: str, progress: StepProgress) -> str:
-    """Handle one line of the child; what may be its last word comes back."""
+def _told(line: str, opening: Opening) -> str:
+    """Pass one line of the child on; what may be its last word comes back."""
     if line.startswith(PROGRESS_MARK):
         what, _, numbers = line.removeprefix(PROGRESS_MARK).rpartition(" ")
         done, _, total = numbers.partition("/")
         if done.isdigit() and total.isdigit():
-            progress(what, int(done), int(total))
+            opening.on_step(what, int(done), int(total))
         return ""
-    if line.startswith(COMPLAINT):
-        return line
-    if line:
-        say(line)
+    if line and not line.startswith(COMPLAINT):
+        opening.tell(line)
     return line
-
-
-def say(line: str) -> None:
-    """To the user, or to the log from a thread beside a running line."""
-    if _alone():
-        note(line)
-    else:
-        log.info("%s", line)
-
-
-def _alone() -> bool:
-    """Whether nothing else writes to the terminal: not so in the thread that enrols beside a running line."""
-    return threading.current_thread() is threading.main_thread()
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
@@ -164,16 +153,51 @@ def _end(process: "subprocess.Popen[str]") -> None:
         process.wait()
 
 
-def serve() -> int:
-    """The child: our command line, interrupted when whoever started it closes its end or is gone."""
-    from _thread import interrupt_main
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The child; its exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    kinds.add_parser("model")
+    kinds.add_parser("identity").add_argument("photo", type=Path)
+    for kind in kinds.choices.values():
+        kind.add_argument("--size", type=int, default=DEFAULT_SIZE)
+        kind.add_argument("--out", type=Path, required=True)
+    wanted = parser.parse_args(arguments)
+    threading.Thread(target=_leave_with_parent, name="parent", daemon=True).start()
+    with quiet_natives():
+        try:
+            if wanted.kind == "model":
+                from export.ffhq_model import make_model
 
-    from realtime.cli import main
+                make_model(wanted.out, size=wanted.size, on_step=_print_step)
+                _print(ffhq_mobile.NOTE)
+            else:
+                from methods.enrol import enrol
 
-    def watch() -> None:
-        while os.read(0, 1024):  # not by sys.stdin, whose lock a thread may not hold at the very end
-            pass
-        interrupt_main()
+                enrol(wanted.photo, wanted.out, size=wanted.size, on_step=_print_step)
+        except PuppetError as error:
+            _print(f"{COMPLAINT}{' '.join(str(error).split())}")
+            return error.exit_status
+        except KeyboardInterrupt:
+            return INTERRUPTED
+    return 0
 
-    threading.Thread(target=watch, name="parent", daemon=True).start()
-    return main(sys.argv[1:])
+
+def _leave_with_parent() -> None:
+    while os.read(0, 1024):  # not by sys.stdin, whose lock a thread may not hold at the very end
+        pass
+    interrupt_main()
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print_step(what: str, done: int, total: int) -> None:
+    _print(f"{PROGRESS_MARK}{what} {done}/{total}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,7 +4,6 @@ puppet.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import cv2
@@ -19,7 +18,6 @@ from face.arrays import Image
 from face.errors import BadPortrait
 from face.face_model import face_model
 from face.matte import refine_matte
-from face.photo import read_photo
 from face.pose import euler_angles, rotation_of
 
 SMALLEST_FACE_PX = 64  # width of the face in the photo; below it there is nothing to show
@@ -38,13 +36,11 @@ class Portrait:
     alpha: NDArray[np.float32]  # (H, W) 1 = person
 
 
-def open_portrait(photo: Path | str | Image, *, longest: int = 1024) -> Portrait:
-    """Read, check and cut out a portrait, scaled down so that neither side exceeds `longest` pixels.
+def open_portrait(image: Image, name: str = "the picture", *, longest: int = 1024) -> Portrait:
+    """Check and cut out a portrait, scaled down so that neither side exceeds `longest` pixels.
 
-    Raises BadImage or WrongUse (unreadable), BadPortrait (no face, several, a profile, a face too small).
+    `name` is how errors call it. Raises BadPortrait (no face, several, a profile, a face too small).
     """
-    name = "the picture" if isinstance(photo, np.ndarray) else Path(photo).name
-    image = photo if isinstance(photo, np.ndarray) else read_photo(Path(photo))
     landmarks, blendshapes = _one_face(image, name)
     face_px = float(np.ptp(landmarks[:, 0]))
     if face_px < SMALLEST_FACE_PX:

@@ -4,7 +4,6 @@
 import json
 import logging
 import math
-import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -17,15 +16,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+log = logging.getLogger(__name__)
+
 STATUS_S = 0.5
 STATUS_IN_A_LOG_S = 10.0
-PROGRESS_MARK = "@ "  # before a line of progress that a program reads: "@ tuning 12/200"
-PROGRESS_LINES = "FACEPUPPET_PROGRESS"  # environment variable, "lines": progress is told in such lines
 
 
 def note(line: str) -> None:
     """One line for a person, on standard error: standard output is for results."""
     print(line, file=sys.stderr, flush=True)
+
+
+def tell(line: str) -> None:
+    """To the user, or to the log from a thread beside a running line."""
+    if threading.current_thread() is threading.main_thread():
+        note(line)
+    else:
+        log.info("%s", line)
 
 
 def last_line(values: dict[str, object]) -> None:
@@ -138,12 +145,10 @@ class FrameProgress:
 class StepProgress:
     """A bar for each thing that is done in a known number of steps, on standard error.
 
-    Silent where that is no terminal, and in lines for a program where PROGRESS_LINES asks for them.
+    Silent where that is no terminal, and outside its with statement.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._lines = os.environ.get(PROGRESS_LINES) == "lines"
-        self._quiet = quiet
+    def __init__(self) -> None:
         self._tasks: dict[str, TaskID] = {}
         self._progress = Progress(
             TextColumn("{task.description:>12}"),
@@ -156,7 +161,7 @@ class StepProgress:
         )
 
     def __enter__(self) -> Self:
-        if self._progress.console.is_terminal and not self._lines and not self._quiet:
+        if self._progress.console.is_terminal:
             self._progress.start()
         return self
 
@@ -168,11 +173,6 @@ class StepProgress:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """`done` of `total` steps of `what` are done."""
-        if self._quiet:
-            return
-        if self._lines:
-            note(f"{PROGRESS_MARK}{what} {done}/{total}")
-            return
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(what, total=total)
         self._progress.update(self._tasks[what], completed=done, total=total)

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What travels along the line and who handles it. Knows no implementation of any of them."""
+"""The two ends of a line, and the way it ends. Knows no implementation of either."""
 
 from collections.abc import Iterator
 from typing import Protocol, Self
 
-from face.arrays import Image
 from face.frame import Frame
-from face.motion import Motion
 
 
 class EndOfLine(Exception):
@@ -26,29 +24,6 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Frame]: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc_info: object) -> None: ...
-
-
-class Tracker(Protocol):
-    """Image to motion; never None: without a face it eases to neutral and idles with confidence 0."""
-
-    def __call__(self, frame: Frame) -> Motion: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *exc_info: object) -> None: ...
-
-
-class Puppet(Protocol):
-    """Motion to image, opened with one portrait."""
-
-    @property
-    def size(self) -> tuple[int, int]: ...  # width, height of every image it returns
-    def __call__(self, motion: Motion) -> Image: ...
-
-
-def close_puppet(puppet: Puppet) -> None:
-    """Give back what a puppet holds open (engines, a segmenter); many hold nothing."""
-    close = getattr(puppet, "close", None)
-    if close is not None:
-        close()
 
 
 class Sink(Protocol):

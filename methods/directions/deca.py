@@ -5,21 +5,20 @@ Angles and jaw come from our tracker; expression coefficients, and then the jaw 
 user's own copy of it lies in the model folder. Without it expressions stay the portrait's.
 """
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
 from engines import Engine, open_engine
-from face.alignment import crop_transform, ffhq_quad
 from face.arrays import Floats, Image
 from face.deca_parameters import JAW, POSE, deca_picture, pose_of, vox_crop
 from face.errors import ModelUnavailable
+from face.frame import Frame
 from face.motion import Motion
-from methods.crop_reader import motion_in_crop
+from methods.crop_reader import driver_crop, motion_in_crop
 from methods.identity import Identity
 from methods.model import DECA, ENCODER, LiveModel
 from methods.portrait import open_portrait
+from methods.subject import Photo
 
 PORTRAIT_PX = 1024  # longer side a portrait is read at
 WITHOUT_DECA = (
@@ -54,8 +53,8 @@ class DecaNumbers:
         self._last: Floats | None = None  # what DECA read last, (d,)
 
     @property
-    def expressive(self) -> bool:
-        """Whether expressions are read."""
+    def reads_frame(self) -> bool:
+        """Whether expressions are read off the driver's picture."""
         return self._deca is not None
 
     def of_portrait(self, motion: Motion, crop: Image, landmarks: NDArray[np.floating]) -> Floats:
@@ -64,7 +63,7 @@ class DecaNumbers:
         numbers[: len(POSE)] = pose_of(motion)
         return numbers if self._deca is None else self._with_deca(numbers, crop, landmarks)
 
-    def delta(self, motion: Motion, source: Floats) -> Floats:
+    def delta(self, motion: Motion, source: Floats, frame: Frame | None = None) -> Floats:
         """(d,) as the graph takes it: each number's change against the portrait, eq. (3) of Bounareli et al.
 
         Angles are the driver's against its rest, where it has one; what DECA reads is never against a rest.
@@ -74,20 +73,18 @@ class DecaNumbers:
             source[: len(POSE)] if motion.neutral is None else pose_of(motion.neutral)
         )
         if self._deca is not None:
-            change[JAW:] = self._read(motion, source)[JAW:] - source[JAW:]
+            change[JAW:] = self._read(motion, source, frame)[JAW:] - source[JAW:]
         low, high = np.minimum(self._ranges[:, 0], source), np.maximum(self._ranges[:, 1], source)
         target = np.clip(source + change, low, high)
         return np.asarray((target - source) * self._scales, np.float32)
 
-    def _read(self, motion: Motion, source: Floats) -> Floats:
+    def _read(self, motion: Motion, source: Floats, frame: Frame | None) -> Floats:
         """(d,) what DECA sees of the driver; without a picture of it the last reading fades to the portrait's
         own as the tracker's confidence does.
         """
-        if motion.crop_source is not None:
-            crop = motion.crop()
-            to_crop, _ = crop_transform(ffhq_quad(motion.landmarks), crop.shape[0])
-            landmarks = motion.landmarks[:, :2] @ to_crop[:, :2].T + to_crop[:, 2]
-            self._last = self._with_deca(np.zeros(self._count, np.float32), crop, landmarks)
+        seen = driver_crop(motion, frame) if frame is not None else None
+        if seen is not None:
+            self._last = self._with_deca(np.zeros(self._count, np.float32), *seen)
             return self._last
         if self._last is None:
             return source
@@ -112,18 +109,17 @@ def open_deca_numbers(model: LiveModel, *, engine: str, threads: int) -> DecaNum
     return DecaNumbers(model, DecaReader(open_engine(model.folder / DECA, backend=engine, threads=threads)))
 
 
-def encoded(photo: Path | str | Image, model: LiveModel, numbers: DecaNumbers) -> Identity:
+def encoded(photo: Photo, model: LiveModel, numbers: DecaNumbers) -> Identity:
     """A portrait by the model's own encoder, in one pass: nothing is tuned and nothing kept.
 
-    Raises BadPortrait or BadImage for the photo, ModelUnavailable where the folder has no encoder.
+    Raises BadPortrait for the photo, ModelUnavailable where the folder has no encoder.
     """
     if not model.holds(ENCODER):
         raise ModelUnavailable(
             f"{model.folder} has no encoder, so no portrait can be brought into it; export it together with "
             "its e4e checkpoint, or name a face of its own: seed:1"
         )
-    portrait = open_portrait(photo, longest=PORTRAIT_PX)
-    name = "the picture" if isinstance(photo, np.ndarray) else Path(photo).name
+    portrait = open_portrait(photo.image, photo.name, longest=PORTRAIT_PX)
     crop, landmarks = vox_crop(portrait.image, portrait.landmarks)
     image = np.asarray(crop.transpose(2, 0, 1)[None], np.float32) / np.float32(127.5) - 1
     with open_engine(model.folder / ENCODER, backend="onnx", threads=0) as engine:
@@ -133,9 +129,9 @@ def encoded(photo: Path | str | Image, model: LiveModel, numbers: DecaNumbers) -
             f"the encoder in {model.folder} gives {code.shape[0]} rows, its generator reads {model.rows}; "
             "export those made together"
         )
-    motion = motion_in_crop(crop, landmarks, name)
+    motion = motion_in_crop(crop, landmarks, photo.name)
     return Identity(
-        name=name,
+        name=photo.name,
         model=model.key,
         size=model.size,
         w_plus=np.asarray(code, np.float32),

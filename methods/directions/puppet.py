@@ -3,14 +3,10 @@
 Knows neither how directions are learned nor how a portrait is enrolled.
 """
 
-import hashlib
-import re
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -22,21 +18,21 @@ from face.deca_parameters import is_deca
 from face.direction_parameters import NAMES, parameters_of, scaled
 from face.errors import ModelUnavailable, WrongUse
 from face.face_model import face_model
+from face.frame import Frame
 from face.motion import Motion
 from face.pose import euler_angles
 from methods.crop_reader import PersonMatte, motion_in_crop
 from methods.directions.deca import WITHOUT_DECA, DecaNumbers, encoded, open_deca_numbers
-from methods.identity import Identity, check_model, is_identity, read_identity
-from methods.making import enrolled, ffhq_model, say
+from methods.identity import Identity, check_model, read_identity
+from methods.making import DEFAULT_SIZE, enrolled, ffhq_model
+from methods.method import FrameKind, OnFrame, Opening, Rest
 from methods.model import MAPPING, LiveModel, open_model
 from methods.paste_back import MARGIN, HeadMove, PasteBack
 from methods.portrait import open_portrait
-from realtime.live.reference import Rest
+from methods.subject import Enrolled, Seed, Subject
 
 METHOD = "directions"
 MAKER = "onnx"
-FrameKind = Literal["photo", "crop", "raw"]
-SEED = re.compile(r"seed:([0-9]{1,9})(?::([0-9]*\.?[0-9]+))?")  # a generated identity instead of a photo
 PSI = 0.7
 LARGEST_SHIFT = 0.45  # of the head in its photo, in outer-eye distances
 LARGEST_ZOOM = 1.2
@@ -48,16 +44,6 @@ GAZE = np.array([name.startswith("gaze") for name in NAMES])
 LARGEST_EXPRESSION, LARGEST_GAZE = 6.5, 3.0  # scaled; looked at on real portraits: beyond, hair and skin go
 LOW = np.array([-LIMITS[name] if name in LIMITS else 0.0 for name in NAMES], np.float32)
 HIGH = np.array([LIMITS.get(name, 1.0) for name in NAMES], np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What the learned methods are told beside the portrait."""
-
-    model: Path | None = None  # a model folder; None: the one of the installed extra
-    engine: str = "auto"
-    frame: FrameKind = "photo"
-    threads: int = 2  # of one operator; the tracker takes a core by itself
 
 
 @dataclass(slots=True)
@@ -76,13 +62,17 @@ class OwnNumbers:
         """(d,) in raw units of a portrait's face in its crop."""
         return parameters_of(motion)
 
-    def delta(self, motion: Motion, source: Floats) -> Floats:
+    def delta(self, motion: Motion, source: Floats, frame: Frame | None = None) -> Floats:
         """(d,) change against the portrait, as the graph takes it: eq. (3), Bounareli et al. 2024."""
         change = parameters_of(motion)
         if motion.neutral is None:
             change = change - source
         target = np.clip(source + change, np.minimum(LOW, source), np.maximum(HIGH, source))
         return held_together(scaled(target - source))
+
+    @property
+    def reads_frame(self) -> bool:
+        return False
 
     def close(self) -> None:
         """Nothing is open."""
@@ -115,7 +105,7 @@ class DirectionsPuppet:
         self.timing = Timing()
         rotation = face_model().unpose(identity.landmarks)[1]
         self.rest = Rest(euler_angles(rotation), identity.blendshapes)
-        self.portrait = identity.portrait
+        self.portrait, self.reads_frame = identity.portrait, numbers.reads_frame
         self._paste: PasteBack | None = None
         self._matte: PersonMatte | None = None
         self._cut = 0  # border that only lends its pixels
@@ -130,9 +120,9 @@ class DirectionsPuppet:
             self.size = self._paste.size if whole else self.size
             self._cut = (self._paste.size[0] - self.size[0]) // 2
 
-    def __call__(self, motion: Motion) -> Image:
+    def __call__(self, motion: Motion, frame: Frame | None = None) -> Image:
         """(H, W, 3) uint8 RGB, a new array the caller owns."""
-        self._delta[0] = self._numbers.delta(motion, self._source)
+        self._delta[0] = self._numbers.delta(motion, self._source, frame)
         paste, matte = self._paste, self._matte
         if paste is None or matte is None:
             return self._draw()
@@ -152,6 +142,10 @@ class DirectionsPuppet:
         image = self._engine.run(identity=self._code, delta=self._delta)["image"][0]
         self.timing.generator = 1000 * (time.perf_counter() - began_s)
         return np.asarray(image, np.uint8)
+
+    def refined(self, motions: Sequence[Motion], *, on_frame: OnFrame | None = None) -> "DirectionsPuppet":
+        """Itself: a generator's pictures are not corrected."""
+        return self
 
     def close(self) -> None:
         self._engine.close()
@@ -186,89 +180,71 @@ def head_move(motion: Motion, rest: Rest) -> HeadMove:
     return HeadMove((yaw, pitch, roll), (across, down), zoom)
 
 
-def open_directions(photo: Path | str | Image, *, longest: int, learned: Learned) -> DirectionsPuppet:
-    """The puppet of an identity folder, of a photo, which is enrolled first, or of "seed:7", a face that was
-    never anyone's. A model that is moved by DECA's numbers is shown as its generator draws it.
+def open_directions(subject: Subject, opening: Opening) -> DirectionsPuppet:
+    """The puppet of an identity, of a photo, which is enrolled first, or of a generated face.
 
-    Raises ModelUnavailable for what is missing, damaged or of another model, BadPortrait for a photo.
+    A model that is moved by DECA's numbers is shown as its generator draws it.
     """
-    if learned.model is None:
-        model = open_model(_shipped(photo), method=METHOD, names=NAMES)
+    if opening.model is None:
+        size = subject.identity.size if isinstance(subject, Enrolled) else DEFAULT_SIZE
+        model = open_model(ffhq_model(size, opening), method=METHOD, names=NAMES)
     else:
-        model = open_model(learned.model, method=METHOD, names=NAMES, also=is_deca)
+        model = open_model(opening.model, method=METHOD, names=NAMES, also=is_deca)
     with ExitStack() as opened:
         numbers: OwnNumbers | DecaNumbers = OWN
-        frame = learned.frame
+        frame = opening.frame
         if is_deca(model.parameters):
-            numbers, frame = open_deca_numbers(model, engine=learned.engine, threads=learned.threads), "raw"
+            numbers, frame = open_deca_numbers(model, engine=opening.engine, threads=opening.threads), "raw"
             opened.callback(numbers.close)
-            say(f"{model.name}: shown as its generator draws it; {_what_follows(numbers)}")
-        identity = _identity(photo, model, numbers)
+            opening.tell(f"{model.name}: shown as its generator draws it; {_what_follows(numbers)}")
+        identity = _identity(subject, model, numbers, opening)
         check_model(identity, model.key, model.name, model.parameters)
         graph = model.graph if identity.live is None else identity.live.with_suffix("")
-        engine = open_engine(graph, backend=learned.engine, threads=learned.threads)
+        engine = open_engine(graph, backend=opening.engine, threads=opening.threads)
         opened.callback(engine.close)
-        puppet = DirectionsPuppet(identity, engine, frame=frame, longest=longest, numbers=numbers)
+        puppet = DirectionsPuppet(identity, engine, frame=frame, longest=opening.longest, numbers=numbers)
         opened.pop_all()
         return puppet
 
 
 def _what_follows(numbers: DecaNumbers) -> str:
-    return "head, jaw and expression follow the driver" if numbers.expressive else WITHOUT_DECA
+    return "head, jaw and expression follow the driver" if numbers.reads_frame else WITHOUT_DECA
 
 
-def _shipped(photo: Path | str | Image) -> Path:
-    """The installed extra's model, in the size the identity was made for."""
-    if not isinstance(photo, np.ndarray) and is_identity(Path(photo)):
-        return ffhq_model(read_identity(Path(photo)).size)
-    return ffhq_model()
-
-
-def _identity(photo: Path | str | Image, model: LiveModel, numbers: OwnNumbers | DecaNumbers) -> Identity:
-    seed = None if isinstance(photo, np.ndarray) else SEED.fullmatch(str(photo))
-    if seed is not None:
+def _identity(
+    subject: Subject, model: LiveModel, numbers: OwnNumbers | DecaNumbers, opening: Opening
+) -> Identity:
+    if isinstance(subject, Seed):
         psi = PSI if model.psi == 1 else 1.0  # a graph that truncates is given the whole code
-        return generated(int(seed[1]), float(seed[2] or psi), model, numbers)
-    if not isinstance(photo, np.ndarray) and is_identity(Path(photo)):
-        return read_identity(Path(photo))
+        return generated(subject, psi if subject.psi is None else subject.psi, model, numbers)
+    if isinstance(subject, Enrolled):
+        return subject.identity
     if isinstance(numbers, DecaNumbers):
-        return encoded(photo, model, numbers)
-    if isinstance(photo, np.ndarray):
-        return _of_picture(photo, model)
-    open_portrait(photo, longest=64)  # an unusable photo is said now, not after a process was started
-    return read_identity(enrolled(Path(photo), model))
+        return encoded(subject, model, numbers)
+    open_portrait(subject.image, subject.name, longest=64)  # an unusable photo starts no process
+    return read_identity(enrolled(subject, model, opening))
 
 
-def _of_picture(photo: Image, model: LiveModel) -> Identity:
-    """A picture in memory is enrolled by way of a file named by its content."""
-    open_portrait(photo, longest=64)
-    name = hashlib.sha256(photo.tobytes()).hexdigest()[:16]
-    with TemporaryDirectory(prefix="facepuppet-") as folder:
-        path = Path(folder) / f"{name}.png"
-        cv2.imwrite(str(path), np.ascontiguousarray(photo[..., ::-1]))
-        return read_identity(enrolled(path, model))
-
-
-def generated(seed: int, psi: float, model: LiveModel, numbers: OwnNumbers | DecaNumbers = OWN) -> Identity:
+def generated(seed: Seed, psi: float, model: LiveModel, numbers: OwnNumbers | DecaNumbers = OWN) -> Identity:
     """A face of the model's own; psi 0 is the mean face, 1 the full variety.
 
     Made once with the runtime that is always there, whatever draws the frames: the same face everywhere.
     """
     if not 0 <= psi <= 1:
-        raise WrongUse(f"psi is {psi:g}, expected 0 to 1, as in seed:{seed}:{PSI}")
+        raise WrongUse(f"psi is {psi:g}, expected 0 to 1, as in {seed}:{PSI}")
     path = model.folder / MAPPING
     if not path.with_suffix(".onnx").is_file():
         raise ModelUnavailable(
             f"{model.folder} has no mapping graph, so it makes no faces of its own; name a portrait"
         )
     with open_engine(path, backend=MAKER) as mapping:
-        z = np.random.default_rng(seed).standard_normal((1, int(mapping.inputs[0].shape[1])))
+        z = np.random.default_rng(seed.number).standard_normal((1, int(mapping.inputs[0].shape[1])))
         w = mapping.run(z=z.astype(np.float32), psi=np.array(psi, np.float32))["w"][0][: model.rows]
     with open_engine(model.graph, backend=MAKER, threads=0) as live:
         delta = np.zeros((1, len(model.parameters)), np.float32)
         image = np.asarray(live.run(identity=w[None], delta=delta)["image"][0], np.uint8)
-    name = f"seed:{seed}"
-    portrait = open_portrait(image, longest=model.size)
+    name = str(seed)
+    portrait = open_portrait(image, name, longest=model.size)
     motion = motion_in_crop(image, portrait.landmarks, name)
     return Identity(
         name=name,

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Motion to image. Knows no camera, no tracker and no sink."""
+"""Motion to image by the portrait's own mesh."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -10,24 +9,21 @@ import numpy as np
 from face.arrays import Floats, Image
 from face.errors import WrongUse
 from face.face_model import SURFACE, FaceModel, face_model
+from face.frame import Frame
 from face.matte import background_plate, drawn_inside, foreground
 from face.motion import Motion
-from face.photo import read_photo
 from face.pose import euler_angles
 from face.raster import composite, rasterise
-from methods.directions.puppet import Learned, open_directions
-from methods.identity import photo_of
 from methods.mesh.eyes import build_eyeballs, paint_eye, paint_lid
 from methods.mesh.mouth import build_mouth, paint_mouth
 from methods.mesh.refinement import ROUNDS, UNTRIMMED, Wanted, refine
 from methods.mesh.response import Probed, Response, measure_response
 from methods.mesh.retarget import Retargeter, RigPose, blended, signals_of
 from methods.mesh.rig import LEFT_EYE, build_rig
+from methods.method import OnFrame, Opening, Rest
 from methods.portrait import ClipReader, FaceReader, Portrait, open_portrait, shrunk
-from realtime.frame import Puppet
-from realtime.live.reference import Rest
+from methods.subject import Enrolled, Seed, Subject
 
-DEFAULT_LONGEST_PX = 512
 PROBE_PX = 512  # longer side of the pictures a portrait is measured by: larger ones are read no better
 EASE_PASSES = 3  # in which a frame without a face becomes the one beside it
 
@@ -39,6 +35,8 @@ class MeshPuppet:
     not thread-safe.
     """
 
+    reads_frame = False
+
     def __init__(self, portrait: Portrait) -> None:
         height, width = portrait.image.shape[:2]
         self.size = (width, height)
@@ -46,6 +44,7 @@ class MeshPuppet:
         self._rig = build_rig(portrait.landmarks, self.size, model)
         self._retarget = Retargeter(model, self._rig.face_shape, self._rig.rotation)
         self.rest = Rest(euler_angles(self._rig.rotation), portrait.blendshapes)
+        self.portrait = portrait.image
         self._background = background_plate(portrait.image, portrait.alpha)
         self._texture = foreground(portrait.image, portrait.alpha, self._background)
         self._texture_points = np.ascontiguousarray(self._rig.rest[:, :2])
@@ -64,16 +63,19 @@ class MeshPuppet:
         )
         self._retarget = Retargeter(model, self._rig.face_shape, self._rig.rotation, self.response)
 
-    def __call__(self, motion: Motion) -> Image:
+    def __call__(self, motion: Motion, frame: Frame | None = None) -> Image:
         """(H, W, 3) uint8 RGB, a new array the caller owns."""
         return self._show(self._retarget(motion))
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def refined(
         self,
         motions: Sequence[Motion],
         *,
         rounds: int = ROUNDS,
-        on_frame: Callable[[], None] | None = None,
+        on_frame: OnFrame | None = None,
     ) -> "RefinedPuppet":
         """This puppet for one clip: every frame drawn, read by the tracker and corrected, `rounds` times
         at most.
@@ -176,48 +178,35 @@ class MeshPuppet:
 class RefinedPuppet:
     """A mesh puppet with the corrections of one clip; motions it was not refined for pass as they are."""
 
+    reads_frame = False
+
     def __init__(
         self, puppet: MeshPuppet, motions: Sequence[Motion], trims: Floats, eased: dict[int, RigPose]
     ) -> None:
-        self.size = puppet.size
+        self.size, self.rest, self.portrait = puppet.size, puppet.rest, puppet.portrait
         self._puppet = puppet
         times = [motion.captured_s for motion in motions]
         self._trims = dict(zip(times, trims, strict=True))
         self._eased = {times[index]: pose for index, pose in eased.items()}
 
-    def __call__(self, motion: Motion) -> Image:
+    def __call__(self, motion: Motion, frame: Frame | None = None) -> Image:
         pose = self._eased.get(motion.captured_s)
         if pose is not None:
             return self._puppet.posed(pose)
         return self._puppet.trimmed(motion, self._trims.get(motion.captured_s, UNTRIMMED))
 
+    def refined(self, motions: Sequence[Motion], *, on_frame: OnFrame | None = None) -> "RefinedPuppet":
+        return self._puppet.refined(motions, on_frame=on_frame)
 
-def open_mesh(photo: Path | str | Image, *, longest: int, learned: Learned) -> Puppet:
-    """The training-free puppet of a portrait photo, or of the photo in an identity folder."""
-    return MeshPuppet(open_portrait(photo_of(photo), longest=longest))
-
-
-PUPPETS: dict[str, Callable[..., Puppet]] = {"mesh": open_mesh, "directions": open_directions}
+    def close(self) -> None:
+        """Nothing is open."""
 
 
-def open_puppet(
-    method: str,
-    photo: Path | str | Image,
-    *,
-    longest: int = DEFAULT_LONGEST_PX,
-    learned: Learned = Learned(),  # noqa: B008 (frozen)
-) -> Puppet:
-    """A puppet of `photo` by a method's name; pictures come out with their longer side at most `longest`
-    pixels. `learned` is for the methods that run networks.
-
-    Raises WrongUse for an unknown method, BadImage or BadPortrait for a photo that cannot be used.
-    """
-    if method not in PUPPETS:
-        raise WrongUse(f"method {method!r} is not known, expected one of: {', '.join(PUPPETS)}")
-    return PUPPETS[method](photo, longest=longest, learned=learned)
-
-
-def portrait_of(puppet: Puppet, path: Path) -> Image:
-    """What a puppet looks like at rest: what it tells, or the photo it was opened with."""
-    own = getattr(puppet, "portrait", None)
-    return own if isinstance(own, np.ndarray) else read_photo(Path(str(photo_of(path))))
+def open_mesh(subject: Subject, opening: Opening) -> MeshPuppet:
+    """The training-free puppet of a photo, or of an identity's photo."""
+    if isinstance(subject, Seed):
+        raise WrongUse(
+            f"method mesh moves a photo, {subject} names a generated face; use --method directions"
+        )
+    photo = subject.photo if isinstance(subject, Enrolled) else subject
+    return MeshPuppet(open_portrait(photo.image, photo.name, longest=opening.longest))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The commands about models and identities at hand: list, show, verify. Knows not how they are made."""
+"""facepuppet models: what is installed and made; list, show, verify, make."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from engines import model_folder
-from engines.ffhq_mobile import INSTALL, SOURCE, TERMS, missing_parts
+from engines.ffhq_mobile import INSTALL, NOTE, SOURCE, TERMS, check_parts, check_size, missing_parts
 from engines.ffhq_mobile import NAME as FFHQ
 from engines.folders import cache_folder
-from face.errors import ModelUnavailable, PuppetError
+from face.errors import ModelUnavailable, PuppetError, WrongUse
 from methods.identity import INDEX, is_identity, read_identity
-from methods.making import ffhq_folder
+from methods.making import DEFAULT_SIZE, ffhq_folder
 from realtime.commands import options as opt
-from realtime.console import last_line, log_to_stderr, note, show_table
+from realtime.console import StepProgress, last_line, log_to_stderr, note, show_table
 
 ModelName = Annotated[
     str,
@@ -170,3 +170,33 @@ def _values(each: Held) -> dict[str, Any]:
         "licence": each.licence,
         "path": None if each.path is None else str(each.path),
     }
+
+
+@app.command(epilog="Example: facepuppet models make ffhq-mobile")
+def make(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="An installed generator: ffhq-mobile.")],
+    size: Annotated[
+        int, typer.Option("--size", metavar="PIXELS", help="Side of the generated picture: 256, 512, 1024.")
+    ] = DEFAULT_SIZE,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Without: the cache, where runs look.")
+    ] = None,
+    json_line: opt.JsonLine = False,
+    log_level: opt.Logging = "warning",
+) -> int:
+    """Write the live graph of an installed generator, which the first run otherwise does."""
+
+    log_to_stderr(log_level)
+    if name != FFHQ:
+        raise WrongUse(f"model {name!r} cannot be made, expected {FFHQ}; checkpoints: facepuppet export")
+    check_size(size)
+    check_parts()
+    from export.ffhq_model import make_model
+
+    with StepProgress() as progress:
+        folder = make_model(out or ffhq_folder(size), size=size, on_step=progress)
+    note(NOTE)
+    note(f"{folder}: {name} at {size} px, ready for --method directions")
+    if json_line:
+        last_line({"folder": str(folder), "size": size})
+    return 0

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 import typer
 
 from face.errors import WrongUse
-from realtime.commands.config import default_path, flags_of, read_config
+from methods.method import FrameKind
+from methods.registry import METHODS, find_method
+from realtime.commands.settings import default_path, flags_of, read_config
 
-Method = str
 Fit = Literal["letterbox", "crop"]
-FrameKind = Literal["photo", "crop", "raw"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 EngineName = Literal[
     "auto",
@@ -26,6 +26,7 @@ EngineName = Literal[
     "torch2trt",
 ]
 
+METHODS_SHOWN = [find_method(name) for name in METHODS]
 DRIVER, MOVEMENT, PORTRAIT, OUTPUT, PAGE, RUN = "Driver", "Movement", "Portrait", "Output", "Page", "This run"
 
 # Driver
@@ -138,8 +139,7 @@ MethodName = Annotated[
         "-m",
         metavar="NAME",
         rich_help_panel=PORTRAIT,
-        help="What moves the portrait: mesh (its own 3D mesh, any photo at once) or directions (a generator "
-        "draws the face; needs the extra [ffhq], enrols a photo once).",
+        help=f"What moves the portrait: {'; '.join(f'{m.name} ({m.summary})' for m in METHODS_SHOWN)}.",
     ),
 ]
 Engine = Annotated[

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The commands that run live: run and web. Knows no device; what they need is opened in live.py."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 
 from realtime.commands import options as opt
-from realtime.console import StatusLine, last_line, log_to_stderr, note, show_table
+from realtime.console import StatusLine, StepProgress, last_line, log_to_stderr, note, show_table, tell
 
 if TYPE_CHECKING:
     from realtime.live.opening import Live
@@ -33,20 +33,21 @@ def run(
     reference, 0 pass-through, W/S zoom, U/H/J/K move, Shift-Z reset, R mirror, T flip, +/- gain, [ ] smooth,
     B badge, I statistics, O landmarks, L reload portraits, Esc quit. Ctrl-C ends a run with status 0.
     """
-    from methods.directions.puppet import Learned
-    from realtime.live.opening import Driver, Output, Page, check_method, open_live
+    from methods.method import Opening
+    from methods.registry import check_method
+    from realtime.live.opening import Driver, Output, Page, open_live
 
     log_to_stderr(log_level)
-    check_method(method, engine, model)
+    check_method(method, engine=engine, model=model)
     pixels = None if size is None else opt.parse_size(size)
+    steps = StepProgress()
     opening = open_live(
         Driver(camera, opt.parse_size(camera_size, "--camera-size"), camera_fps, loop),
         Output(tuple(sinks), record, pixels, fps, fit),
         Page(host, port, allow_remote),
         portraits=portraits or [],
         method=method,
-        learned=Learned(model, engine, frame),
-        portrait_size=portrait_size,
+        puppets=Opening(portrait_size, model, engine, frame, tell=tell, on_step=steps),
         gains={"pose": pose_gain, "expression": expression_gain, "eyes": eyes_gain},
         smoothing=smoothing,
         absolute=absolute,
@@ -54,7 +55,7 @@ def run(
         modes={"mirror": mirror, "badge": badge, "statistics": statistics, "landmarks": landmarks},
         seconds=seconds,
     )
-    return _perform(opening, json_line)
+    return _perform(opening, steps, json_line)
 
 
 def web(
@@ -81,7 +82,7 @@ def web(
     return run(**settings)  # a page is a run with one more sink and other defaults
 
 
-def _perform(opening: "AbstractContextManager[Live]", json_line: bool) -> int:
+def _perform(opening: "AbstractContextManager[Live]", steps: StepProgress, json_line: bool) -> int:
     """Run a session to its end, and say what it did; Ctrl-C is a way to end it."""
     from realtime.live.figures import STAGE_COLUMNS, line_values, stage_rows, status_line, summary
     from realtime.live.keys import press
@@ -89,7 +90,9 @@ def _perform(opening: "AbstractContextManager[Live]", json_line: bool) -> int:
 
     live: Live | None = None
     try:
-        with opening as live:
+        with ExitStack() as stack:
+            with steps:  # a bar while the first portrait is opened; later ones are told on the status line
+                live = stack.enter_context(opening)
             session = live.session
             if live.page:
                 note(f"Control page: {live.page}")

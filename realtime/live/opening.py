@@ -9,8 +9,9 @@ from pathlib import Path
 
 from face.errors import WrongUse
 from face.frame import Frame
-from methods.directions.puppet import SEED, Learned
-from methods.mesh.puppet import PUPPETS, open_puppet
+from methods.method import Opening
+from methods.registry import METHODS, open_puppet
+from methods.subject import check_named, resolve
 from realtime.badge import Badge
 from realtime.frame import EndOfLine, Sink, Source
 from realtime.live.keys import press
@@ -82,20 +83,8 @@ def portrait_paths(names: Sequence[str]) -> tuple[Path, ...]:
     """The photos and folders named; the built-in one without a name. WrongUse for what is not there."""
     paths = [portrait_path() if name == BUILT_IN else Path(name) for name in names or [BUILT_IN]]
     for path in paths:
-        if not path.exists() and not SEED.fullmatch(str(path)):
-            raise WrongUse(
-                f"{path} does not exist, expected a portrait photo or a folder of them; check the path"
-            )
+        check_named(path, "a portrait photo or a folder of them")
     return tuple(paths)
-
-
-def check_method(method: str, engine: str, model: Path | None) -> None:
-    """WrongUse for a method nobody has, and for an engine or model given to one that runs no network."""
-    if method not in PUPPETS:
-        raise WrongUse(f"method {method!r} is not known, expected one of {', '.join(PUPPETS)}; choose one")
-    if method == "mesh" and (engine != "auto" or model is not None):
-        flag = "--engine" if engine != "auto" else "--model"
-        raise WrongUse(f"{flag} was given, but method mesh runs no network; leave it out")
 
 
 @contextmanager
@@ -106,8 +95,7 @@ def open_live(
     *,
     portraits: Sequence[str],
     method: str,
-    learned: Learned,
-    portrait_size: int,
+    puppets: Opening,
     gains: Mapping[str, float],
     smoothing: float,
     absolute: bool,
@@ -142,10 +130,10 @@ def open_live(
             tracker,
             sinks=plain,
             previews=previews,
-            open_puppet=lambda name, path: open_puppet(name, path, longest=portrait_size, learned=learned),
+            open_puppet=lambda name, path: open_puppet(name, resolve(path), puppets),
             portraits=paths,
             method=method,
-            methods=tuple(PUPPETS),
+            methods=tuple(METHODS),
             badge=Badge(),
             modes=modes,
             gains=gains,

@@ -8,29 +8,14 @@ from pathlib import Path
 from typing import Self
 
 from face.errors import PuppetError, WrongUse
-from methods.identity import is_identity
-from realtime.frame import Puppet, close_puppet
+from methods.method import Puppet
+from methods.subject import find_portraits
 
 logger = logging.getLogger(__name__)
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 KEPT = 9  # enrolled puppets kept for an instant return
 
 Opener = Callable[[str, Path], Puppet]  # method, portrait
-
-
-def find_portraits(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Files and identity folders as given, of other folders their content; WrongUse where that is nothing."""
-    found: list[Path] = []
-    for path in paths:
-        if not path.is_dir() or is_identity(path):
-            found.append(path)
-            continue
-        inside = sorted(e for e in path.iterdir() if e.suffix.lower() in PICTURES or is_identity(e))
-        if not inside:
-            raise WrongUse(f"{path} holds no picture ({', '.join(sorted(PICTURES))}); name a portrait photo")
-        found += inside
-    return tuple(found)
 
 
 class Wardrobe:
@@ -75,7 +60,7 @@ class Wardrobe:
             dropped = [*self._dropped, *self._kept.values()]
             self._dropped, self._kept = [], {}
         for puppet in dropped:  # the line that asked them has ended
-            close_puppet(puppet)
+            puppet.close()
 
     @property
     def portraits(self) -> tuple[Path, ...]:
@@ -159,7 +144,7 @@ class Wardrobe:
         self._kept.pop(key, None)
         self._kept[key] = puppet
         while len(self._kept) > KEPT:
-            close_puppet(self._kept.pop(next(iter(self._kept))))  # never the one on show: that is the newest
+            self._kept.pop(next(iter(self._kept))).close()  # never the one on show: that is the newest
 
     def _work(self) -> None:
         while True:

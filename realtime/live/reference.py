@@ -1,27 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The search for the instant at which a driver looks most like the portrait at rest. Knows no tracker."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from face.motion import BLENDSHAPES, Motion
+from methods.method import Rest
 
 # Looks count little: eyes wander while a head is at rest.
 WEIGHTS = np.array([0.0 if name == "_neutral" else 0.2 if "Look" in name else 1.0 for name in BLENDSHAPES])
 FULL_TURN = 25.0  # degrees of head rotation that count like one full blendshape
 BETTER_BY = 0.9  # a new instant must come this much closer, or noise would recalibrate again and again
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """A face at rest, as a portrait shows it: rotation (3,) in degrees, blendshapes (52,)."""
-
-    rotation: np.ndarray[tuple[int], np.dtype[np.float32]]
-    blendshapes: np.ndarray[tuple[int], np.dtype[np.float32]]
-
-
-FRONTAL = Rest(np.zeros(3, np.float32), np.zeros(len(BLENDSHAPES), np.float32))
 
 
 def distance(motion: Motion, rest: Rest) -> float:

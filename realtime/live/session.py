@@ -13,10 +13,11 @@ from face.arrays import Image
 from face.errors import WrongUse
 from face.frame import Frame
 from face.motion import Motion
-from realtime.frame import Puppet, Sink, Source
+from methods.method import Puppet
+from realtime.frame import Sink, Source
 from realtime.live.outlet import Look, Outlet
 from realtime.live.portraits import Opener, Wardrobe
-from realtime.live.reference import FRONTAL, ReferenceSearch, Rest
+from realtime.live.reference import ReferenceSearch
 from realtime.live.slot import ZOOM_STEP, Framing, PuppetSlot
 from realtime.pipeline import Item, Pipeline, Step
 from realtime.stats import LineStats, StageStats
@@ -103,7 +104,7 @@ class Session:
         self._search: ReferenceSearch | None = None
         self._wardrobe = Wardrobe(open_puppet, portraits, method=method, wear=self._wear, say=self.say)
         first = self._wardrobe.first()
-        self._rest = _rest_of(first)
+        self._rest = first.rest
         self._slot = PuppetSlot(first)
         self._line = Pipeline(
             source,
@@ -273,7 +274,7 @@ class Session:
         motion = item.value
         if not isinstance(motion, Motion):
             raise TypeError(f"the tracker returned a {type(motion).__name__}, expected a Motion")
-        return self._slot(motion)
+        return self._slot(motion, item.frame)
 
     def _look(self) -> Look:
         fresh = time.perf_counter() - self._said_s < MESSAGE_S
@@ -301,7 +302,7 @@ class Session:
         return self._figures
 
     def _wear(self, puppet: Puppet, path: Path) -> None:
-        self._rest = _rest_of(puppet)
+        self._rest = puppet.rest
         self._slot.swap(puppet)
         self.say(path.name)
 
@@ -314,12 +315,6 @@ class Session:
         if search is not None:
             found = math.isfinite(search.best)
             self.say("calibrated on the best moment" if found else "no face was seen; press F to try again")
-
-
-def _rest_of(puppet: Puppet) -> Rest:
-    """The portrait's own pose and expression where the puppet tells them."""
-    rest = getattr(puppet, "rest", None)
-    return rest if isinstance(rest, Rest) else FRONTAL
 
 
 def _within(value: float, limits: tuple[float, float]) -> float:

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 
 from face.arrays import Image
+from face.frame import Frame
 from face.motion import Motion
-from realtime.frame import Puppet
+from methods.method import Puppet
 
 FADE_S = 0.35
 ZOOM_STEP = 1.1
@@ -42,12 +43,12 @@ class PuppetSlot:
         with self._lock:
             self._next = puppet
 
-    def __call__(self, motion: Motion) -> Image:
+    def __call__(self, motion: Motion, frame: Frame | None = None) -> Image:
         with self._lock:
             if self._next is not None:
                 self._puppet, self._next = self._next, None
                 self._still, self._since_s = self._last, time.perf_counter()
-        image = self._puppet(motion)
+        image = self._puppet(motion, frame)
         if self._still is not None:
             image = self._faded(image)
         self._last = image

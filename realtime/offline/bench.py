@@ -2,7 +2,7 @@
 """How fast the whole line is here: a clip played as a camera into a sink that keeps nothing."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from face.arrays import Image
 from face.frame import Frame
 from face.motion import Motion
-from methods.directions.puppet import Learned
-from methods.mesh.puppet import open_puppet
+from methods.method import OnFrame, Opening, Puppet
+from methods.registry import open_puppet
+from methods.subject import resolve
 from realtime.badge import Badge
-from realtime.frame import EndOfLine, Puppet, close_puppet
+from realtime.frame import EndOfLine
 from realtime.live.figures import STAGE_COLUMNS, line_values, stage_rows, summary
 from realtime.live.session import Session
 from realtime.machine import Machine, resident_mib, this_machine
@@ -94,16 +95,15 @@ def run_bench(
     warmup_s: float,
     portrait: Path | None,
     method: str,
-    portrait_size: int,
     sink_size: tuple[int, int],
-    learned: Learned = Learned(),  # noqa: B008 (frozen)
+    opening: Opening,
     on_sample: Callable[[Sample], None] | None = None,
 ) -> Bench:
     """Play `clip` (None: the built-in one) as a 640x480 camera, `warmup_s` to warm up, then measured."""
     photo = portrait or portrait_path()
-    puppet = open_puppet(method, photo, longest=portrait_size, learned=learned)
+    puppet = open_puppet(method, resolve(photo), opening)
     with ExitStack() as stack:
-        stack.callback(close_puppet, puppet)
+        stack.callback(puppet.close)
         camera = stack.enter_context(_as_camera(clip))
         tracker = stack.enter_context(FaceTracker())
         _run(camera, tracker, puppet, photo, method, _Meter(warmup_s, sink_size, None))
@@ -163,11 +163,17 @@ class _Lent:
     """A puppet that stays open when the session that moved it ends."""
 
     def __init__(self, puppet: Puppet) -> None:
-        self.size = puppet.size
-        self._puppet = puppet
+        self.size, self.rest, self.portrait = puppet.size, puppet.rest, puppet.portrait
+        self.reads_frame, self._puppet = puppet.reads_frame, puppet
 
-    def __call__(self, motion: Motion) -> Image:
-        return self._puppet(motion)
+    def __call__(self, motion: Motion, frame: Frame | None = None) -> Image:
+        return self._puppet(motion, frame)
+
+    def refined(self, motions: Sequence[Motion], *, on_frame: OnFrame | None = None) -> Puppet:
+        return self._puppet.refined(motions, on_frame=on_frame)
+
+    def close(self) -> None:
+        """It stays open."""
 
 
 class _Meter:

@@ -18,12 +18,15 @@ from face.errors import ModelUnavailable
 from face.frame import Frame
 from face.photo import read_photo
 from face.scripted import PERIOD_S, scripted_clip
-from methods.mesh.puppet import open_puppet
+from methods.method import Opening
 from methods.portrait import open_portrait
+from methods.registry import open_puppet
+from methods.subject import Photo
 from realtime.pipeline import Step, play
 from realtime.sinks.file import FileSink
 
 CAMERA_SIZE = (640, 480)
+DRAWN_BY = "mesh"  # the method that needs nothing
 PORTRAIT_SIZE = (512, 512)
 # Left, top, right, bottom in the photo's 512 x 512 pixels: head and shoulders, as a webcam shows them.
 CAMERA_CROP = (27, 0, 427, 300)
@@ -70,10 +73,10 @@ def write_driver(
     photo = driver_portrait()
     landmarks = open_portrait(photo).landmarks
     motions = tuple(scripted_clip(landmarks, CAMERA_SIZE, fps=fps, seconds=seconds))
-    puppet = open_puppet("mesh", photo, longest=max(CAMERA_SIZE))
+    puppet = open_puppet(DRAWN_BY, Photo("the driver", photo), Opening(longest=max(CAMERA_SIZE)))
 
     def draw(frame: Frame) -> Image:
-        return puppet(motions[frame.index])
+        return puppet(motions[frame.index], frame)
 
     def count(frame: Frame) -> None:
         if on_frame is not None:

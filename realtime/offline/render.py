@@ -4,24 +4,21 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Self
 
 import cv2
 import numpy as np
 
-from face.alignment import aligned_crop
-from face.arrays import Floats, Image
+from face.arrays import Image
 from face.calibration import neutral_of
 from face.errors import BadMotion, BadVideo, SinkUnavailable, WrongUse
 from face.frame import Frame
 from face.gain import gain_of, gained
 from face.motion import Motion
-from methods.directions.puppet import SEED
-from methods.mesh.puppet import MeshPuppet
+from methods.method import Puppet
+from methods.subject import check_named
 from realtime.badge import Badge
-from realtime.frame import Puppet
 from realtime.pipeline import Item, Step, play
 from realtime.sinks.file import FileSink
 from realtime.sinks.mp4 import SUFFIXES
@@ -78,10 +75,7 @@ def track_clip(
 
         def keep(frame: Frame) -> Image:
             at_s = frame.index / source.fps if frame.media_s is None else frame.media_s
-            motion = replace(
-                tracker(frame), captured_s=at_s, crop_source=None
-            )  # a crop would keep its picture
-            motions.append(motion)
+            motions.append(replace(tracker(frame), captured_s=at_s))
             return frame.image
 
         play(source, Step("tracker", keep), sink=_Nowhere(), on_delivered=tell)
@@ -91,7 +85,7 @@ def track_clip(
             f"{driving}: no face in any of {len(motions)} frames, expected one that faces the camera; "
             "use another clip"
         )
-    neutral = replace(neutral_of(motions), neutral=None, crop_source=None)
+    neutral = replace(neutral_of(motions), neutral=None)
     gain = gain_of(gains or {})
     gauged = (gained(motion, neutral, gain) for motion in motions)
     if not relative:
@@ -105,9 +99,7 @@ def tracked_clip_of(motions: Sequence[Motion]) -> Tracked:
 
 
 def refined(puppet: Puppet, tracked: Tracked, *, on_progress: Progress | None = None) -> Puppet:
-    """The puppet corrected for this clip by reading its own pictures; itself where it cannot be."""
-    if not isinstance(puppet, MeshPuppet):
-        return puppet
+    """The puppet corrected for this clip by reading its own pictures, where its method can."""
     done = 0
 
     def tell() -> None:
@@ -121,7 +113,6 @@ def refined(puppet: Puppet, tracked: Tracked, *, on_progress: Progress | None = 
 
 def render(
     puppet: Puppet,
-    portrait: Image,
     driving: Path,
     out: Path,
     tracked: Tracked,
@@ -144,14 +135,14 @@ def render(
                 f"the motion has {len(tracked.motions)} frames, {driving} has more: it is of another clip; "
                 "leave --motion out"
             )
-        image = puppet(_with_crop(tracked.motions[frame.index], frame.image, mirror))
+        image = puppet(tracked.motions[frame.index], frame)
         return mark(image) if badge else image
 
     def beside(item: Item) -> Image:
         image = item.latest(np.ndarray)
         assert image is not None
         driver = item.frame.image[:, ::-1] if mirror else item.frame.image
-        return side_by_side([driver, portrait, image]) if compare else image
+        return side_by_side([driver, puppet.portrait, image]) if compare else image
 
     def tell(frame: Frame) -> None:
         if on_progress is not None:
@@ -164,18 +155,6 @@ def render(
     ):
         stats = play(source, *steps, sink=sink, on_delivered=tell)
     return Rendered(out, stats.delivered, tracked.faceless, stats)
-
-
-def _with_crop(motion: Motion, image: Image, mirror: bool) -> Motion:
-    """With the driver's picture again, which tracking a whole clip does not keep."""
-    size = (image.shape[1], image.shape[0])
-    if motion.confidence < FACE_SEEN or motion.image_size != size:
-        return motion
-    return replace(motion, crop_source=partial(_crop, image, motion.landmarks, mirror))
-
-
-def _crop(image: Image, landmarks: Floats, mirror: bool) -> Image:
-    return aligned_crop(np.ascontiguousarray(image[:, ::-1]) if mirror else image, landmarks).image
 
 
 def side_by_side(images: list[Image]) -> Image:
@@ -196,11 +175,10 @@ def side_by_side(images: list[Image]) -> Image:
 
 def check_places(portrait: Path, driving: Path, out: Path) -> None:
     """WrongUse for inputs that are not there, and for an output that would overwrite one of them."""
+    check_named(portrait, "a portrait photo")
+    if not driving.exists():
+        raise WrongUse(f"{driving} does not exist, expected a driving video; check the path")
     for path, what in ((portrait, "a portrait photo"), (driving, "a driving video")):
-        if path is portrait and SEED.fullmatch(str(path)):
-            continue
-        if not path.exists():
-            raise WrongUse(f"{path} does not exist, expected {what}; check the path")
         if out.exists() and out.resolve() == path.resolve():
             raise WrongUse(f"the output {out} is {what} of this render; name another file")
     check_out(out)

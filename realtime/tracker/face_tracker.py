@@ -9,14 +9,11 @@ One vector a frame goes through it (face/motion_vector.py):
 """
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from face.alignment import aligned_crop
-from face.arrays import Floats, Image
+from face.arrays import Floats
 from face.calibration import FIRST_SIGHT_S, ON_DEMAND_S, NeutralEstimate
 from face.frame import Frame
 from face.gain import apply_gain, gain_of
@@ -46,7 +43,6 @@ LOST_S = 0.5  # to ease from the last motion to idling, and confidence from 1 to
 FOUND_S = 0.3  # to ease from idling to the face that was found
 NEUTRAL_S = 0.6  # to ease to another neutral
 AWAY_S = 5.0  # after this the driver has sat down anew
-CROP_PX = 256
 USUAL_DT_S = 1 / 30  # between frames whose times do not rise
 SHORTEST_DT_S, LONGEST_DT_S = 0.004, 1.0
 
@@ -230,7 +226,8 @@ class FaceTracker:
             captured_s=frame.captured_s,
             confidence=self._confidence,
             neutral=self._neutral_motion(neutral, size, mirror, frame.captured_s) if self._relative else None,
-            crop_source=None if face is None else partial(_crop, image, target, size, mirror),
+            mirrored=mirror,
+            seen=None if face is None else landmarks_of(mirrored(target) if mirror else target, size),
         )
 
     def _with_face(self, face: Face, size: tuple[int, int], dt_s: float) -> Floats:
@@ -288,8 +285,3 @@ class FaceTracker:
             vector = mirrored(neutral) if mirror else neutral
             self._published = (made_of, motion_of(vector, size, captured_s=captured_s))
         return self._published[1]
-
-
-def _crop(image: Image, vector: Floats, size: tuple[int, int], mirror: bool) -> NDArray[np.uint8]:
-    crop = aligned_crop(image, landmarks_of(vector, size), CROP_PX).image
-    return np.ascontiguousarray(crop[:, ::-1]) if mirror else crop

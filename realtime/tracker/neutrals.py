@@ -12,9 +12,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from engines.folders import config_folder
 from face.arrays import Floats
 from face.motion_vector import SIZE
-from realtime.commands.config import default_path
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class NeutralStore:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder or default_path().parent / "neutrals"
+        self._folder = folder or config_folder() / "neutrals"
 
     def path(self, source_name: str) -> Path:
         """The file for a source: readable, and unique although characters are replaced."""

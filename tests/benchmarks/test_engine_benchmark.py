@@ -13,15 +13,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: graphs are counted with it")
 
-from benchmarks import engine as bench_engine  # noqa: E402
-from benchmarks.engine import config_of, main, network_of  # noqa: E402
-from benchmarks.floor import Layer, Rates, floor_ms, layers_of  # noqa: E402
-from benchmarks.original import original_formulation  # noqa: E402
-from benchmarks.rows import Bench, Row, percentiles  # noqa: E402
-from engines.base import TensorSpec  # noqa: E402
-from engines.networks.stylegan2 import Synthesis, SynthesisConfig  # noqa: E402
-from engines.torch_device import DeviceTensor, PinnedTensor  # noqa: E402
-from export.tape import record  # noqa: E402
+from benchmarks import engine as bench_engine
+from benchmarks.engine import config_of, main, network_of
+from benchmarks.floor import Layer, Rates, floor_ms, layers_of
+from benchmarks.original import original_formulation
+from benchmarks.rows import Bench, Row, percentiles
+from engines.base import TensorSpec
+from engines.networks.stylegan2 import Synthesis, SynthesisConfig
+from engines.torch_device import DeviceTensor, PinnedTensor
+from export.tape import record
 
 CPU = torch.device("cpu")
 TINY = ["--device", "cpu", "--resolutions", "16", "--base", "128", "--runs", "3"]

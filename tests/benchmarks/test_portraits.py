@@ -29,6 +29,7 @@ from benchmarks.raw_track import SIGNALS
 from face.direction_parameters import NAMES
 from face.errors import WrongUse
 from face.motion import BLENDSHAPE_INDEX, BLENDSHAPES
+from face.photo import read_photo
 from methods.identity import Identity, read_identity, write_identity
 from methods.portrait import open_portrait
 from realtime.offline.builtin import portrait_path, write_driver
@@ -178,7 +179,7 @@ class Generator:
 
 
 def enrolled(folder: Path) -> None:
-    portrait = open_portrait(portrait_path(), longest=512)
+    portrait = open_portrait(read_photo(portrait_path()), longest=512)
     folder.mkdir(parents=True)
     identity = Identity(
         "astronaut.png", "key", 256, np.zeros((12, 512), np.float32), np.zeros(len(NAMES), np.float32),

@@ -3,7 +3,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -14,7 +14,7 @@ from face.arrays import Image
 from face.errors import BadPortrait
 from face.frame import Frame
 from face.motion import BLENDSHAPES, LANDMARKS, Motion
-from realtime.live.reference import Rest
+from methods.method import OnFrame, Rest
 from realtime.live.session import Session
 
 SIZE = (32, 24)
@@ -92,16 +92,28 @@ class Settings:
         self.told.append(("mirror", on))
 
 
+FRONTAL = Rest(np.zeros(3, np.float32), np.zeros(len(BLENDSHAPES), np.float32))
+
+
 class Card:
     """A Puppet whose every picture has the portrait's grey."""
 
-    def __init__(self, grey: int, rest: Rest | None = None) -> None:
+    reads_frame = False
+
+    def __init__(self, grey: int, rest: Rest = FRONTAL) -> None:
         self.size = SIZE
         self.rest = rest
-        self._image = np.full((SIZE[1], SIZE[0], 3), grey, np.uint8)
+        self.closed = False
+        self.portrait = self._image = np.full((SIZE[1], SIZE[0], 3), grey, np.uint8)
 
-    def __call__(self, motion: Motion) -> Image:
+    def __call__(self, motion: Motion, frame: Frame | None = None) -> Image:
         return self._image.copy()
+
+    def refined(self, motions: Sequence[Motion], *, on_frame: OnFrame | None = None) -> "Card":
+        return self
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class Opener:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from face.errors import WrongUse
-from realtime.cli import COMMANDS, main
-from realtime.commands import run as cli_live
-from realtime.commands.config import default_path, flags_of, read_config, sample_config
+from realtime.cli import SETTINGS, main
+from realtime.commands import run as cli_run
+from realtime.commands.settings import default_path, flags_of, read_config, sample_config
 from realtime.live.opening import Driver, Output, Page
 
-TABLES = {name: flags_of(command) for name, command in COMMANDS.items()}
+TABLES = {name: flags_of(command) for name, command in SETTINGS.items()}
 NOT_SETTINGS = {"config", "json", "help"}
 
 
@@ -23,7 +23,7 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", SETTINGS)
 def test_every_flag_that_help_shows_is_in_the_sample(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     from typer.main import get_command
 
@@ -109,14 +109,14 @@ def test_flags_beat_the_file_and_the_file_beats_the_defaults(
 ) -> None:
     seen: dict[str, object] = {}
 
-    def performed(opening: object, json_line: bool) -> int:
+    def performed(opening: object, steps: object, json_line: bool) -> int:
         return 0
 
     def opened(driver: Driver, output: Output, page: Page, **settings: object) -> object:
         seen.update(settings | asdict(driver) | asdict(output))
         return None
 
-    monkeypatch.setattr(cli_live, "_perform", performed)
+    monkeypatch.setattr(cli_run, "_perform", performed)
     monkeypatch.setattr("realtime.live.opening.open_live", opened)
     path = written(tmp_path, '[run]\nsmoothing = 0.5\nfps = 25\nsink = ["null", "web"]\nmirror = true\n')
     assert main(["run", "--config", str(path), "--fps", "50", "--no-mirror"]) == 0
@@ -146,6 +146,6 @@ def test_config_prints_a_file_and_overwrites_none(tmp_path: Path, capsys: pytest
     assert main(["config"]) == 0
     printed = capsys.readouterr().out
     assert printed == out.read_text()
-    assert set(tomllib.loads(printed)) == set(COMMANDS)
+    assert set(tomllib.loads(printed)) == set(SETTINGS)
     assert main(["config", "--out", str(out)]) == 1
     assert "is there already" in capsys.readouterr().err

@@ -13,60 +13,69 @@ import pytest
 
 from engines import ffhq_mobile
 from face.errors import PuppetError, WrongUse
-from methods import making as workshop
+from methods import making
+from methods.method import Opening
 from realtime.cli import main
-from realtime.console import PROGRESS_LINES, StepProgress
+from realtime.console import tell
 from realtime.offline.builtin import portrait_path
 
 LEAVES_WITHIN_S = 8.0
 
 
 def a_child(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    monkeypatch.setattr(workshop, "CHILD", program)
+    monkeypatch.setattr(making, "CHILD", ("-c", program))
+
+
+class Heard:
+    """What an opening was told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.steps: list[tuple[str, int, int]] = []
+
+    @property
+    def opening(self) -> Opening:
+        return Opening(tell=self.lines.append, on_step=lambda *step: self.steps.append(step))
 
 
 def test_the_childs_last_line_and_status_become_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     a_child(monkeypatch, "import sys; print('facepuppet: no face found', file=sys.stderr); sys.exit(1)")
     with pytest.raises(PuppetError, match="^no face found$"):
-        workshop.perform([], "enrolling")
+        making.perform([], "enrolling", Opening())
     a_child(monkeypatch, "import sys; print('facepuppet: no such file', file=sys.stderr); sys.exit(2)")
     with pytest.raises(WrongUse, match="^no such file$"):
-        workshop.perform([], "enrolling")
+        making.perform([], "enrolling", Opening())
     a_child(monkeypatch, "import sys; sys.exit(3)")
     with pytest.raises(PuppetError, match="enrolling ended with status 3"):
-        workshop.perform([], "enrolling")
+        making.perform([], "enrolling", Opening())
 
 
-def test_the_child_is_our_command_line_and_ends_by_itself(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(WrongUse, match="expected ffhq-mobile"):
-        workshop.perform(["models", "make", "nothing"], "making")
-    workshop.perform(["models", "list"], "listing")
-    assert "Fatal" not in capfd.readouterr().err
+def test_the_child_makes_identities_and_ends_by_itself(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    heard = Heard()
+    with pytest.raises(WrongUse, match=r"nobody\.jpg does not exist"):
+        making.perform(["identity", "nobody.jpg", "--out", str(tmp_path / "me")], "enrolling", heard.opening)
+    assert not heard.lines, "its last word is the error and nothing else"
 
 
-def test_progress_and_notes_of_the_child_are_told(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    told: list[tuple[str, int, int]] = []
-    monkeypatch.setattr(StepProgress, "__call__", lambda self, *given: told.append(given))
+def test_progress_and_notes_of_the_child_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     a_child(
         monkeypatch,
-        "from realtime.console import note\n"
-        "for line in ('@ tuning the head 3/200', '@ nonsense', 'a note'): note(line)",
+        "import sys\n"
+        "for line in ('@ tuning the head 3/200', '@ nonsense', 'a note'): print(line, file=sys.stderr)",
     )
-    workshop.perform([], "enrolling")
-    assert told == [("tuning the head", 3, 200)]
-    assert capfd.readouterr().err.splitlines() == ["a note"]
+    heard = Heard()
+    making.perform([], "enrolling", heard.opening)
+    assert heard.steps == [("tuning the head", 3, 200)] and heard.lines == ["a note"]
 
 
-def test_a_thread_beside_the_line_is_silent(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    a_child(monkeypatch, "from realtime.console import note\nnote('@ tuning 3/200')\nnote('a note')")
-    thread = threading.Thread(target=workshop.perform, args=([], "enrolling"))
+def test_a_thread_beside_the_line_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    thread = threading.Thread(target=tell, args=("a note",))
     thread.start()
     thread.join(30)
     assert capfd.readouterr().err == ""
+    tell("a note")
+    assert capfd.readouterr().err == "a note\n"
 
 
 def test_an_interrupted_parent_leaves_no_child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -75,32 +84,22 @@ def test_an_interrupted_parent_leaves_no_child(monkeypatch: pytest.MonkeyPatch, 
     a_child(
         monkeypatch,
         "import os, sys, time, threading\n"
-        "from _thread import interrupt_main\n"
-        "threading.Thread(target=lambda: (sys.stdin.buffer.read(), interrupt_main()), daemon=True).start()\n"
+        "from methods.making import _leave_with_parent\n"
+        "threading.Thread(target=_leave_with_parent, daemon=True).start()\n"
         f"open({str(pid)!r}, 'w').write(str(os.getpid()))\n"
         "print('@ tuning 1/2', file=sys.stderr, flush=True)\n"
         "time.sleep(60)",
     )
 
-    def interrupt(self: StepProgress, what: str, done: int, total: int) -> None:
+    def interrupt(what: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(StepProgress, "__call__", interrupt)
     began_s = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
-        workshop.perform([], "enrolling")
+        making.perform([], "enrolling", Opening(on_step=interrupt))
     assert time.perf_counter() - began_s < LEAVES_WITHIN_S + 10
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
-
-
-def test_steps_are_told_in_lines_where_a_program_reads(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv(PROGRESS_LINES, "lines")
-    with StepProgress() as progress:
-        progress("refining", 1, 3)
-    assert capfd.readouterr().err == "@ refining 1/3\n"
 
 
 @pytest.mark.parametrize("missing", ["photo.jpg", "folder"])
@@ -127,11 +126,11 @@ def test_an_interrupted_enrolment_leaves_nothing_and_ends_with_130(tmp_path: Pat
     place = tmp_path / "place"
     place.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-c", "import sys; from realtime.cli import main; sys.exit(main())"]
-        + ["enroll", str(portrait_path()), "--out", str(place / "deep" / "me")],
+        [sys.executable, *making.CHILD, "identity", str(portrait_path())]
+        + ["--out", str(place / "deep" / "me")],
+        stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, PROGRESS_LINES: "lines"},
     )
     assert process.stderr is not None
     with process, process.stderr as lines:

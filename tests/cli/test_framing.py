@@ -3,11 +3,11 @@
 
 import numpy as np
 import pytest
-from cli_stage import Card, a_motion
+from cli_stage import FRONTAL, Card, a_motion
 
 from face.motion import BLENDSHAPE_INDEX
 from realtime.live.overlay import draw_landmarks, draw_lines
-from realtime.live.reference import FRONTAL, ReferenceSearch, distance
+from realtime.live.reference import ReferenceSearch, distance
 from realtime.live.slot import Framing, PuppetSlot
 
 

@@ -10,7 +10,10 @@ import pytest
 from engines import ffhq_mobile
 from engines.folders import cache_folder
 from engines.model_folder import FORMAT, INDEX, sha256_of
+from methods import making
+from methods.method import Opening
 from realtime.cli import main
+from realtime.console import tell
 
 CONTENT = b"a graph"
 
@@ -138,15 +141,14 @@ WEIGHTS = ffhq_mobile.WEIGHTS / ffhq_mobile.DIRECTIONS
 def test_the_live_model_is_made_once_and_again_when_damaged(
     cache: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from methods.making import ffhq_folder, ffhq_model
-
-    folder = ffhq_model()
-    assert folder == ffhq_folder(256) and folder.is_relative_to(cache)
+    opening = Opening(tell=tell)
+    folder = making.ffhq_model(256, opening)
+    assert folder == making.ffhq_folder(256) and folder.is_relative_to(cache)
     told = capfd.readouterr().err
     assert "not for commercial use" in told, "the terms are said at the first use"
     made_s = (folder / "live.onnx").stat().st_mtime_ns
-    assert ffhq_model() == folder and (folder / "live.onnx").stat().st_mtime_ns == made_s
+    assert making.ffhq_model(256, opening) == folder and (folder / "live.onnx").stat().st_mtime_ns == made_s
     (folder / "live.onnx").write_bytes(b"cut short")
-    assert ffhq_model() == folder
+    assert making.ffhq_model(256, opening) == folder
     assert "altered" in capfd.readouterr().err
     assert main(["models", "verify"]) == 0

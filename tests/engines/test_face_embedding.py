@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from engines.networks.crop import crop, inverted, similarity  # noqa: E402
-from engines.networks.face_embedding import CHIP_PX, read_face_embedding  # noqa: E402
-from face.errors import ModelUnavailable  # noqa: E402
+from engines.networks.crop import crop, inverted, similarity
+from engines.networks.face_embedding import CHIP_PX, read_face_embedding
+from face.errors import ModelUnavailable
 
 # Of the 128 numbers, whose length is about 1.4: the order in which floats are summed; 4e-7 was measured.
 DLIB_TOLERANCE = 1e-5

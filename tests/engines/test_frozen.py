@@ -7,9 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from engines.networks.frozen import NEVER, FrozenSynthesis, folded_kernel, frozen  # noqa: E402
-from engines.networks.ops import fir_kernel, modulated_conv2d  # noqa: E402
-from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig  # noqa: E402
+from engines.networks.frozen import NEVER, FrozenSynthesis, folded_kernel, frozen
+from engines.networks.ops import fir_kernel, modulated_conv2d
+from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig
 
 SMALL = SynthesisConfig(resolution=32, channels=(12, 10, 8, 6), w_dim=16)
 TOLERANCE = 2e-5  # of images up to about 10: the order of float32 sums

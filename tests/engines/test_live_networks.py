@@ -11,11 +11,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from engines import open_engine  # noqa: E402
-from engines.networks.directions import Directions, DirectionsConfig  # noqa: E402
-from engines.networks.frozen import frozen  # noqa: E402
-from engines.networks.half import load_runnable  # noqa: E402
-from engines.networks.live import (  # noqa: E402
+from engines import open_engine
+from engines.networks.directions import Directions, DirectionsConfig
+from engines.networks.frozen import frozen
+from engines.networks.half import load_runnable
+from engines.networks.live import (
     LiveGenerator,
     LiveGeneratorConfig,
     MappedMover,
@@ -23,12 +23,12 @@ from engines.networks.live import (  # noqa: E402
     ShiftMover,
     StyleMover,
 )
-from engines.networks.motion_mapping import MotionHalfConfig  # noqa: E402
-from engines.networks.store import save_network  # noqa: E402
-from engines.networks.stylegan2 import Synthesis, SynthesisConfig  # noqa: E402
-from engines.networks.stylespace import StyleOffsetsConfig, layout_of  # noqa: E402
-from export.onnx_export import save_graph  # noqa: E402
-from face.errors import ModelUnavailable  # noqa: E402
+from engines.networks.motion_mapping import MotionHalfConfig
+from engines.networks.store import save_network
+from engines.networks.stylegan2 import Synthesis, SynthesisConfig
+from engines.networks.stylespace import StyleOffsetsConfig, layout_of
+from export.onnx_export import save_graph
+from face.errors import ModelUnavailable
 
 # Sums depend on where weights lie: a grey level here and there, the last bits of w.
 ROUNDING = {"generator_live": 1, "mover": 1e-5}

@@ -12,13 +12,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
-from engines import open_engine  # noqa: E402
-from engines.networks.deca import Deca, DecaConfig  # noqa: E402
-from engines.networks.encoder import Encoder, EncoderConfig  # noqa: E402
-from engines.networks.face_embedding import FaceEmbedding  # noqa: E402
-from engines.networks.feature_encoder import FeatureEncoder, FeatureEncoderConfig  # noqa: E402
-from engines.networks.landmark_mapping import LandmarkMapping, LandmarkMappingConfig  # noqa: E402
-from engines.networks.motion_mapping import (  # noqa: E402
+from engines import open_engine
+from engines.networks.deca import Deca, DecaConfig
+from engines.networks.encoder import Encoder, EncoderConfig
+from engines.networks.face_embedding import FaceEmbedding
+from engines.networks.feature_encoder import FeatureEncoder, FeatureEncoderConfig
+from engines.networks.landmark_mapping import LandmarkMapping, LandmarkMappingConfig
+from engines.networks.motion_mapping import (
     IdentityHalf,
     IdentityHalfConfig,
     MotionHalf,
@@ -26,11 +26,11 @@ from engines.networks.motion_mapping import (  # noqa: E402
     MotionMapping,
     MotionMappingConfig,
 )
-from engines.networks.restyle import Restyle, RestyleConfig  # noqa: E402
-from engines.networks.store import load_any_network, save_network  # noqa: E402
-from engines.networks.stylegan2 import SynthesisConfig  # noqa: E402
-from engines.networks.stylemask import StyleMask, StyleMaskConfig  # noqa: E402
-from engines.networks.stylespace import (  # noqa: E402
+from engines.networks.restyle import Restyle, RestyleConfig
+from engines.networks.store import load_any_network, save_network
+from engines.networks.stylegan2 import SynthesisConfig
+from engines.networks.stylemask import StyleMask, StyleMaskConfig
+from engines.networks.stylespace import (
     StyleOffsets,
     StyleOffsetsConfig,
     Styles,
@@ -38,9 +38,9 @@ from engines.networks.stylespace import (  # noqa: E402
     StyleSynthesis,
     StyleSynthesisConfig,
 )
-from export.checkpoints.identify import import_checkpoint  # noqa: E402
-from export.onnx_export import save_graph  # noqa: E402
-from export.verify import random_inputs, verify_graph  # noqa: E402
+from export.checkpoints.identify import import_checkpoint
+from export.onnx_export import save_graph
+from export.verify import random_inputs, verify_graph
 
 SYNTHESIS = SynthesisConfig(resolution=8, channels=(6, 4), w_dim=8)
 ENCODER = EncoderConfig(

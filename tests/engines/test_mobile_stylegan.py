@@ -8,9 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from torch.nn import functional  # noqa: E402
+from torch.nn import functional
 
-from engines.networks.mobile_stylegan import (  # noqa: E402
+from engines.networks.mobile_stylegan import (
     MobileHead,
     MobileHeadConfig,
     MobileSynthesis,
@@ -19,7 +19,7 @@ from engines.networks.mobile_stylegan import (  # noqa: E402
     inverse_haar,
     inverse_haar_reference,
 )
-from engines.networks.store import load_any_network, save_network  # noqa: E402
+from engines.networks.store import load_any_network, save_network
 
 SMALL = MobileSynthesisConfig(channels=(16, 12, 8), w_dim=16)  # 32 pixels
 TOLERANCE = 1e-5  # sums in another order

@@ -14,11 +14,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from engines import networks, open_engine  # noqa: E402
-from engines.networks.directions import Directions, DirectionsConfig  # noqa: E402
-from engines.networks.encoder import Encoder, EncoderConfig  # noqa: E402
-from engines.networks.ops import modulated_conv2d_reference, upfirdn2d_reference  # noqa: E402
-from engines.networks.store import (  # noqa: E402
+from engines import networks, open_engine
+from engines.networks.directions import Directions, DirectionsConfig
+from engines.networks.encoder import Encoder, EncoderConfig
+from engines.networks.ops import modulated_conv2d_reference, upfirdn2d_reference
+from engines.networks.store import (
     build_network,
     load_any_network,
     load_network,
@@ -26,11 +26,11 @@ from engines.networks.store import (  # noqa: E402
     network_classes,
     save_network,
 )
-from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig  # noqa: E402
-from export.checkpoints.identify import import_checkpoint  # noqa: E402
-from export.onnx_export import save_graph  # noqa: E402
-from export.verify import verify_graph  # noqa: E402
-from face.errors import ModelUnavailable  # noqa: E402
+from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig
+from export.checkpoints.identify import import_checkpoint
+from export.onnx_export import save_graph
+from export.verify import verify_graph
+from face.errors import ModelUnavailable
 
 SMALL = SynthesisConfig(resolution=16, channels=(12, 10, 8), w_dim=16)
 ENCODER = EncoderConfig(4, "flat", widths=(4, 6, 8, 12), depths=(1, 1, 1, 1), style_dim=8, reduction=2)

@@ -9,11 +9,11 @@ import pytest
 pytest.importorskip("openvino", reason="OpenVINO is not installed: an extra")
 torch = pytest.importorskip("torch", reason="torch is not installed: it is needed to make a network")
 
-from engines import open_engine  # noqa: E402
-from engines.networks.directions import Directions, DirectionsConfig  # noqa: E402
-from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig  # noqa: E402
-from export.live_graph import directions_live  # noqa: E402
-from export.onnx_export import save_graph  # noqa: E402
+from engines import open_engine
+from engines.networks.directions import Directions, DirectionsConfig
+from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig
+from export.live_graph import directions_live
+from export.onnx_export import save_graph
 
 PICTURE_MEAN, PICTURE_MOST = 1.0, 8  # grey levels: 8 bits of bfloat16, in a network nobody trained
 W_TOLERANCE = 1e-5

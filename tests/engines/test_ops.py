@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from engines.networks.ops import (  # noqa: E402
+from engines.networks.ops import (
     blur,
     fir_kernel,
     leaky_relu,

@@ -9,15 +9,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from engines.networks.alias_free import (  # noqa: E402
+from engines.networks.alias_free import (
     filtered_leaky_relu,
     filtered_leaky_relu_reference,
     fourier_features,
     modulated_full_conv2d,
 )
-from engines.networks.store import load_network, save_network  # noqa: E402
-from engines.networks.stylegan3 import AliasFreeConfig, AliasFreeSynthesis  # noqa: E402
-from face.errors import ModelUnavailable  # noqa: E402
+from engines.networks.store import load_network, save_network
+from engines.networks.stylegan3 import AliasFreeConfig, AliasFreeSynthesis
+from face.errors import ModelUnavailable
 
 TOLERANCE = 1e-4  # absolute, on values up to about 10: rounding of float32 sums of a few hundred terms
 FP16_TOLERANCE = 0.01  # of the image's range: 11 bits through four layers

@@ -8,9 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from engines.networks.tflite import Graph, Step, TfliteNetwork, read_graph  # noqa: E402
-from engines.package_models import landmarker_model  # noqa: E402
-from face.errors import ModelUnavailable  # noqa: E402
+from engines.networks.tflite import Graph, Step, TfliteNetwork, read_graph
+from engines.package_models import landmarker_model
+from face.errors import ModelUnavailable
 
 
 def network(steps: list[Step], constants: dict[int, np.ndarray]) -> TfliteNetwork:

@@ -12,8 +12,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from engines import torch2trt_engine  # noqa: E402
-from face.errors import EngineUnavailable  # noqa: E402
+from engines import torch2trt_engine
+from face.errors import EngineUnavailable
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **versions: str | None) -> None:

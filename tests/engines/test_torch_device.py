@@ -10,20 +10,20 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from engines.base import Provenance, TensorSpec  # noqa: E402
-from engines.device import DeviceError  # noqa: E402
-from engines.device_runner import DeviceRunner  # noqa: E402
-from engines.networks.frozen import frozen  # noqa: E402
-from engines.networks.stylegan2 import Synthesis, SynthesisConfig  # noqa: E402
-from engines.networks.yuv import ToYuv  # noqa: E402
-from engines.torch_device import (  # noqa: E402
+from engines.base import Provenance, TensorSpec
+from engines.device import DeviceError
+from engines.device_runner import DeviceRunner
+from engines.networks.frozen import frozen
+from engines.networks.stylegan2 import Synthesis, SynthesisConfig
+from engines.networks.yuv import ToYuv
+from engines.torch_device import (
     DeviceTensor,
     TorchDevice,
     TorchStage,
     device_errors,
     why_no_cuda,
 )
-from face.errors import EngineUnavailable  # noqa: E402
+from face.errors import EngineUnavailable
 
 X, Y = TensorSpec("x", (1, 4)), TensorSpec("y", (1, 4))
 GPU_TOLERANCE = 2  # grey levels: TF32 on the GPU, float32 here

@@ -9,15 +9,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-import method_reference  # noqa: E402
-from checkpoint_files import as_tensors  # noqa: E402
-from method_files import DECA_OUTPUTS, deca_state, save  # noqa: E402
+import method_reference
+from checkpoint_files import as_tensors
+from method_files import DECA_OUTPUTS, deca_state, save
 
-from engines import TensorSpec, open_engine  # noqa: E402
-from engines.networks.deca import PARTS  # noqa: E402
-from export import export_checkpoint  # noqa: E402
-from export.checkpoints.identify import import_checkpoint  # noqa: E402
-from face.errors import BadCheckpoint  # noqa: E402
+from engines import TensorSpec, open_engine
+from engines.networks.deca import PARTS
+from export import export_checkpoint
+from export.checkpoints.identify import import_checkpoint
+from face.errors import BadCheckpoint
 
 TOLERANCE = 1e-5  # of the parameters, relative to the largest
 TELLING = 100

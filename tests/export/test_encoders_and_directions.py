@@ -9,13 +9,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-import encoder_reference  # noqa: E402
-from checkpoint_files import W_DIM, as_tensors, encoder_state, rosinality_state  # noqa: E402
-from stylegan_reference import Generator  # noqa: E402
+import encoder_reference
+from checkpoint_files import W_DIM, as_tensors, encoder_state, rosinality_state
+from stylegan_reference import Generator
 
-from engines import open_engine  # noqa: E402
-from export import export_checkpoint  # noqa: E402
-from face.errors import BadCheckpoint  # noqa: E402
+from engines import open_engine
+from export import export_checkpoint
+from face.errors import BadCheckpoint
 
 W_TOLERANCE = 1e-5  # relative to values up to about 10
 IMAGE_TOLERANCE = 1e-4

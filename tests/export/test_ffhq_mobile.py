@@ -10,10 +10,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from engines import ffhq_mobile  # noqa: E402
-from engines.ffhq_mobile import MAPPING, SYNTHESIS, package_folder  # noqa: E402
-from export.checkpoints.ffhq_mobile import read_ffhq_mobile  # noqa: E402
-from face.errors import BadCheckpoint, ModelUnavailable, WrongUse  # noqa: E402
+from engines import ffhq_mobile
+from engines.ffhq_mobile import MAPPING, SYNTHESIS, package_folder
+from export.checkpoints.ffhq_mobile import read_ffhq_mobile
+from face.errors import BadCheckpoint, ModelUnavailable, WrongUse
 
 IMAGE_TOLERANCE = 1e-3  # of a range of 2: float32 sums in another order, measured up to 1.1e-4
 HEAD_DB = 26  # 28.0 on 32 images, down to 22 on the worst of them

@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from checkpoint_files import (  # noqa: E402
+from checkpoint_files import (
     W_DIM,
     Z_DIM,
     as_tensors,
@@ -19,11 +19,11 @@ from checkpoint_files import (  # noqa: E402
     rosinality_state,
     write_nvlabs,
 )
-from stylegan_reference import Faults, Generator  # noqa: E402
+from stylegan_reference import Faults, Generator
 
-from engines import open_engine  # noqa: E402
-from export import export_checkpoint  # noqa: E402
-from face.errors import BadCheckpoint  # noqa: E402
+from engines import open_engine
+from export import export_checkpoint
+from face.errors import BadCheckpoint
 
 IMAGE_TOLERANCE = 1e-4  # absolute, on images of range about 10: float32 against float64
 W_TOLERANCE = 1e-5

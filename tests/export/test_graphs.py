@@ -11,18 +11,18 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
-from checkpoint_files import W_DIM, Z_DIM, as_tensors, nvlabs_state, rosinality_state, write_nvlabs  # noqa: E402
-from torch.nn import functional  # noqa: E402
+from checkpoint_files import W_DIM, Z_DIM, as_tensors, nvlabs_state, rosinality_state, write_nvlabs
+from torch.nn import functional
 
-from engines import TensorSpec, open_engine  # noqa: E402
-from engines.model_folder import read_model, verify_model  # noqa: E402
-from engines.networks.directions import Directions, DirectionsConfig  # noqa: E402
-from engines.networks.stylegan2 import Synthesis, SynthesisConfig  # noqa: E402
-from export import export_checkpoint, model_export  # noqa: E402
-from export.onnx_export import save_graph  # noqa: E402
-from export.tape import OPSET, record  # noqa: E402
-from export.verify import verify_graph  # noqa: E402
-from face.errors import BadCheckpoint, ModelUnavailable, SinkUnavailable, WrongUse  # noqa: E402
+from engines import TensorSpec, open_engine
+from engines.model_folder import read_model, verify_model
+from engines.networks.directions import Directions, DirectionsConfig
+from engines.networks.stylegan2 import Synthesis, SynthesisConfig
+from export import export_checkpoint, model_export
+from export.onnx_export import save_graph
+from export.tape import OPSET, record
+from export.verify import verify_graph
+from face.errors import BadCheckpoint, ModelUnavailable, SinkUnavailable, WrongUse
 
 TOLERANCE = 1e-5
 

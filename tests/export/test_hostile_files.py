@@ -12,12 +12,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from checkpoint_files import nvlabs_state, write_nvlabs  # noqa: E402
-from hostile_files import broken, executing, honest_files, mutated, prefixed  # noqa: E402
+from checkpoint_files import nvlabs_state, write_nvlabs
+from hostile_files import broken, executing, honest_files, mutated, prefixed
 
-from export import export_checkpoint  # noqa: E402
-from export.checkpoints.identify import import_checkpoint  # noqa: E402
-from face.errors import BadCheckpoint, PuppetError  # noqa: E402
+from export import export_checkpoint
+from export.checkpoints.identify import import_checkpoint
+from face.errors import BadCheckpoint, PuppetError
 
 ROOT = Path(__file__).resolve().parents[2]
 HONEST = (

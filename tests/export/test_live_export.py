@@ -11,17 +11,17 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
-from checkpoint_files import W_DIM, as_tensors, rosinality_state  # noqa: E402
+from checkpoint_files import W_DIM, as_tensors, rosinality_state
 
-from engines import open_engine  # noqa: E402
-from engines.model_folder import read_model, verify_model  # noqa: E402
-from engines.networks.live import LiveGenerator  # noqa: E402
-from export import export_checkpoint, live_export, quantise, winograd  # noqa: E402
-from export.live_request import LiveRequest  # noqa: E402
-from export.tensorrt_rtx import MODULE  # noqa: E402
-from export.verify import PictureVerification, verify_generator  # noqa: E402
-from face.errors import BadCheckpoint, WrongUse  # noqa: E402
-from realtime.cli import main  # noqa: E402
+from engines import open_engine
+from engines.model_folder import read_model, verify_model
+from engines.networks.live import LiveGenerator
+from export import export_checkpoint, live_export, quantise, winograd
+from export.live_request import LiveRequest
+from export.tensorrt_rtx import MODULE
+from export.verify import PictureVerification, verify_generator
+from face.errors import BadCheckpoint, WrongUse
+from realtime.cli import main
 
 ROWS, PARAMETERS, PIXELS = 4, 15, 64
 

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
-from small_live import (  # noqa: E402
+from small_live import (
     PARAMETERS,
     ROWS,
     W_DIM,
@@ -22,16 +22,16 @@ from small_live import (  # noqa: E402
     small_synthesis,
 )
 
-from engines import TensorSpec, open_engine  # noqa: E402
-from engines.networks.directions import Directions, DirectionsConfig  # noqa: E402
-from engines.networks.half import half_generator  # noqa: E402
-from engines.networks.live import Live, MappedMover, StyleMover  # noqa: E402
-from engines.networks.stylegan2 import Mapping, MappingConfig  # noqa: E402
-from engines.networks.stylespace import StyleOffsets, StyleOffsetsConfig, split_at_styles  # noqa: E402
-from export.live_graph import directions_live, live_of  # noqa: E402
-from export.onnx_export import save_graph  # noqa: E402
-from export.tape import OPSET  # noqa: E402
-from export.verify import (  # noqa: E402
+from engines import TensorSpec, open_engine
+from engines.networks.directions import Directions, DirectionsConfig
+from engines.networks.half import half_generator
+from engines.networks.live import Live, MappedMover, StyleMover
+from engines.networks.stylegan2 import Mapping, MappingConfig
+from engines.networks.stylespace import StyleOffsets, StyleOffsetsConfig, split_at_styles
+from export.live_graph import directions_live, live_of
+from export.onnx_export import save_graph
+from export.tape import OPSET
+from export.verify import (
     PictureVerification,
     compare_pictures,
     random_motions,
@@ -39,7 +39,7 @@ from export.verify import (  # noqa: E402
     verify_graph,
     verify_live,
 )
-from face.errors import BadCheckpoint, WrongUse  # noqa: E402
+from face.errors import BadCheckpoint, WrongUse
 
 
 @pytest.fixture(scope="module")

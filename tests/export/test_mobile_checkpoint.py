@@ -9,13 +9,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-import mobile_reference as reference  # noqa: E402
-from checkpoint_files import W_DIM  # noqa: E402
+import mobile_reference as reference
+from checkpoint_files import W_DIM
 
-from export.checkpoints.identify import import_checkpoint  # noqa: E402
-from export.checkpoints.imported import Imported  # noqa: E402
-from export.checkpoints.mobile_stylegan import NOISE_SEED  # noqa: E402
-from face.errors import BadCheckpoint  # noqa: E402
+from export.checkpoints.identify import import_checkpoint
+from export.checkpoints.imported import Imported
+from export.checkpoints.mobile_stylegan import NOISE_SEED
+from face.errors import BadCheckpoint
 
 TOLERANCE = 1e-5  # of the image's range: sums in another order
 FAULTS = (

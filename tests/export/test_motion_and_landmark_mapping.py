@@ -10,17 +10,17 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-import encoder_reference  # noqa: E402
-import method_reference  # noqa: E402
-from checkpoint_files import W_DIM, as_tensors  # noqa: E402
-from method_files import LANDMARK_ROWS, joined, landmark_state, motion_files, save  # noqa: E402
-from stylegan_reference import Generator  # noqa: E402
+import encoder_reference
+import method_reference
+from checkpoint_files import W_DIM, as_tensors
+from method_files import LANDMARK_ROWS, joined, landmark_state, motion_files, save
+from stylegan_reference import Generator
 
-from engines import TensorSpec, open_engine  # noqa: E402
-from engines.networks.motion_mapping import MotionMapping, MotionMappingConfig  # noqa: E402
-from export import export_checkpoint  # noqa: E402
-from export.checkpoints.identify import import_checkpoint  # noqa: E402
-from face.errors import BadCheckpoint  # noqa: E402
+from engines import TensorSpec, open_engine
+from engines.networks.motion_mapping import MotionMapping, MotionMappingConfig
+from export import export_checkpoint
+from export.checkpoints.identify import import_checkpoint
+from face.errors import BadCheckpoint
 
 TOLERANCE = 1e-5  # of w and of the shift, relative to the largest
 IMAGE_TOLERANCE = 1e-4

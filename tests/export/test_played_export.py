@@ -14,12 +14,12 @@ from skimage import data
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
-from checkpoint_files import W_DIM, as_tensors, encoder_state, rosinality_state  # noqa: E402
-from method_files import deca_state  # noqa: E402
+from checkpoint_files import W_DIM, as_tensors, encoder_state, rosinality_state
+from method_files import deca_state
 
-from engines import open_engine  # noqa: E402
-from face.alignment import aligned_crop  # noqa: E402
-from face.deca_parameters import (  # noqa: E402
+from engines import open_engine
+from face.alignment import aligned_crop
+from face.deca_parameters import (
     JAW,
     POSE,
     deca_names,
@@ -27,16 +27,19 @@ from face.deca_parameters import (  # noqa: E402
     is_deca,
     jaw_of_full_score,
 )
-from face.errors import ModelUnavailable, PuppetError  # noqa: E402
-from face.motion import BLENDSHAPE_INDEX, Motion  # noqa: E402
-from face.motion_vector import motion_of, resting_vector  # noqa: E402
-from methods.directions.deca import DecaNumbers, encoded, open_deca_numbers  # noqa: E402
-from methods.directions.puppet import Learned, open_directions  # noqa: E402
-from methods.model import LiveModel, open_model  # noqa: E402
-from methods.portrait import open_portrait  # noqa: E402
-from realtime.cli import main  # noqa: E402
-from realtime.offline.builtin import write_driver  # noqa: E402
-from realtime.sources import open_source  # noqa: E402
+from face.errors import ModelUnavailable, PuppetError
+from face.frame import Frame
+from face.motion import BLENDSHAPE_INDEX, Motion
+from face.motion_vector import motion_of, resting_vector
+from methods.directions.deca import DecaNumbers, encoded, open_deca_numbers
+from methods.directions.puppet import open_directions
+from methods.method import Opening
+from methods.model import LiveModel, open_model
+from methods.portrait import open_portrait
+from methods.subject import resolve
+from realtime.cli import main
+from realtime.offline.builtin import write_driver
+from realtime.sources import open_source
 
 PIXELS, ROWS, W_ROWS, COUNT = 64, 4, 10, 15
 SLOPES = {4: 3.5811, 9: 4.6575, 14: 4.8196}  # 12 / (highest - lowest) of expressions 0, 5 and 10
@@ -133,9 +136,9 @@ def test_with_deca_expressions_follow_the_drivers_pictures(
         read: list[bool] = []
         plainly = DecaNumbers.delta
 
-        def delta(self: DecaNumbers, motion: Motion, source: np.ndarray) -> np.ndarray:
-            read.append(motion.crop_source is not None)
-            return plainly(self, motion, source)
+        def delta(self: DecaNumbers, motion: Motion, source: np.ndarray, frame: Frame | None) -> np.ndarray:
+            read.append(motion.seen is not None and frame is not None)
+            return plainly(self, motion, source, frame)
 
         patch.setattr(DecaNumbers, "delta", delta)
         assert main(["render", *places, "--method", "directions", "--model", str(whole), "--no-audio"]) == 0
@@ -145,9 +148,9 @@ def test_with_deca_expressions_follow_the_drivers_pictures(
 
 def test_a_portrait_is_what_their_encoder_makes_of_their_crop(plain: Path, photo: Path) -> None:
     model = _model(plain)
-    identity = encoded(photo, model, open_deca_numbers(model, engine="onnx", threads=1))
+    identity = encoded(resolve(photo), model, open_deca_numbers(model, engine="onnx", threads=1))
     assert identity.w_plus.shape == (W_ROWS, W_DIM) and identity.model == model.key
-    puppet = open_directions(photo, longest=256, learned=Learned(plain, "onnx"))
+    puppet = open_directions(resolve(photo), Opening(256, plain, "onnx"))
     still = puppet(_driver())
     puppet.close()
     with open_engine(plain / "live", backend="onnx") as engine:
@@ -161,7 +164,7 @@ def test_angles_are_the_drivers_with_decas_signs_and_scales(plain: Path) -> None
     delta = numbers.delta(_driver(turn=(10, -5, 4), jawOpen=0.5), source)
     assert delta[:3] == pytest.approx([-10 * 6 / 40, 5 * 6 / 20, -4 * 6 / 20], rel=1e-5)
     assert delta[JAW] == pytest.approx(0.5 * jaw_of_full_score() * 39.1528, rel=1e-4)
-    assert not delta[len(POSE) :].any() and not numbers.expressive
+    assert not delta[len(POSE) :].any() and not numbers.reads_frame
     absolute = numbers.delta(_driver(turn=(10, 0, 0), relative=False), source + 3)
     assert absolute[0] == pytest.approx((-10 - 3) * 6 / 40, rel=1e-5)
     assert np.abs(numbers.delta(_driver(turn=(80, 80, 80)), source)).max() <= 6 + 1e-4
@@ -171,7 +174,8 @@ def test_expressions_are_decas_of_driver_less_portrait(whole: Path) -> None:
     image = data.astronaut()
     landmarks = open_portrait(image, longest=512).landmarks
     crop = aligned_crop(image, landmarks)
-    seen = replace(_driver(), landmarks=landmarks, crop_source=lambda: crop.image)
+    frame = Frame(image, 0.0, 0)
+    seen = replace(_driver(), landmarks=landmarks, seen=landmarks)
     in_crop = landmarks[:, :2] @ crop.to_crop[:, :2].T + crop.to_crop[:, 2]
     with open_engine(whole / "tracker", backend="onnx") as engine:
         read = engine.run(image=deca_picture(crop.image, in_crop))
@@ -179,17 +183,17 @@ def test_expressions_are_decas_of_driver_less_portrait(whole: Path) -> None:
     portrait = numbers.of_portrait(_driver(relative=False), crop.image, in_crop)
     assert portrait[len(POSE) :] == pytest.approx(read["expression"][0, : COUNT - len(POSE)], abs=1e-4)
     assert portrait[JAW] == pytest.approx(read["pose"][0, 3], abs=1e-5)
-    assert np.abs(numbers.delta(seen, portrait)).max() < 1e-2, "the portrait itself drives: nothing changes"
+    assert np.abs(numbers.delta(seen, portrait, frame)).max() < 1e-2, "the portrait itself drives it"
     apart = portrait.copy()
     for index in SLOPES:
         apart[index] -= 0.1
-    delta = numbers.delta(replace(seen, confidence=1.0), apart)
+    delta = numbers.delta(replace(seen, confidence=1.0), apart, frame)
     model = _model(whole)
     for index, slope in SLOPES.items():
         low, high = model.ranges[index]
         reached = np.clip(portrait[index], min(low, apart[index]), max(high, apart[index]))
         assert delta[index] == pytest.approx((reached - apart[index]) * slope, rel=1e-2, abs=1e-3)
-    unseen = numbers.delta(replace(seen, crop_source=None, confidence=0.0), apart)
+    unseen = numbers.delta(replace(seen, seen=None, confidence=0.0), apart, frame)
     assert not unseen[JAW:].any(), "nobody is there: the portrait's own"
     numbers.close()
 
@@ -219,7 +223,7 @@ def test_what_cannot_be_played_is_one_line(
         (bare, "seed:1", "no face found"),  # a random generator draws none
     ):
         with pytest.raises(PuppetError) as raised:
-            open_directions(portrait, longest=256, learned=Learned(model, "onnx"))
+            open_directions(resolve(portrait), Opening(256, model, "onnx"))
         assert said in str(raised.value) and "\n" not in str(raised.value)
     with pytest.raises(ModelUnavailable, match="not described as expected"):
         index = json.loads((bare / "model.json").read_text())

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
-from small_live import (  # noqa: E402
+from small_live import (
     CHANNELS,
     W_DIM,
     latents,
@@ -19,12 +19,12 @@ from small_live import (  # noqa: E402
     small_synthesis,
 )
 
-from engines.networks.half import half_generator  # noqa: E402
-from engines.networks.stylegan2 import StyledConv, SynthesisConfig  # noqa: E402
-from export.live_graph import directions_live, generator_of  # noqa: E402
-from export.onnx_export import save_graph  # noqa: E402
-from export.verify import compare_pictures, picture_of, verify_generator  # noqa: E402
-from face.errors import WrongUse  # noqa: E402
+from engines.networks.half import half_generator
+from engines.networks.stylegan2 import StyledConv, SynthesisConfig
+from export.live_graph import directions_live, generator_of
+from export.onnx_export import save_graph
+from export.verify import compare_pictures, picture_of, verify_generator
+from face.errors import WrongUse
 
 HALF = onnx.TensorProto.FLOAT16
 LOUD_STYLE = 3000.0  # 512 channels of noise times this sum up to 200,000 and more; fp16 ends at 65504

@@ -9,18 +9,18 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
-import onnxruntime as ort  # noqa: E402
-from small_live import latents, small_directions, small_synthesis  # noqa: E402
+import onnxruntime as ort
+from small_live import latents, small_directions, small_synthesis
 
-from engines import open_engine  # noqa: E402
-from engines.ffhq_mobile import package_folder  # noqa: E402
-from engines.networks.live import Live  # noqa: E402
-from export import live_export, quantise  # noqa: E402
-from export.live_graph import directions_live  # noqa: E402
-from export.onnx_export import save_graph  # noqa: E402
-from export.quantise import Quantised, quantise_graph  # noqa: E402
-from export.verify import AGREEMENTS, verify_generator  # noqa: E402
-from face.errors import BadCheckpoint, PuppetError, WrongUse  # noqa: E402
+from engines import open_engine
+from engines.ffhq_mobile import package_folder
+from engines.networks.live import Live
+from export import live_export, quantise
+from export.live_graph import directions_live
+from export.onnx_export import save_graph
+from export.quantise import Quantised, quantise_graph
+from export.verify import AGREEMENTS, verify_generator
+from face.errors import BadCheckpoint, PuppetError, WrongUse
 
 CHANNELS = (32, 32, 32, 24, 16)  # 4 to 64 px: 16 and 32 px are between
 IMAGE_DB = AGREEMENTS["int8"].psnr_db  # of a picture against float32

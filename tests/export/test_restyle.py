@@ -10,17 +10,17 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-import method_reference  # noqa: E402
-from checkpoint_files import W_DIM, as_tensors, rosinality_state  # noqa: E402
-from method_files import joined, restyle_encoder_state, save  # noqa: E402
+import method_reference
+from checkpoint_files import W_DIM, as_tensors, rosinality_state
+from method_files import joined, restyle_encoder_state, save
 
-from engines import open_engine  # noqa: E402
-from export import export_checkpoint  # noqa: E402
-from export.checkpoints.identify import import_checkpoint  # noqa: E402
-from export.checkpoints.imported import Imported  # noqa: E402
-from export.checkpoints.restyle import TYPES  # noqa: E402
-from export.onnx_export import save_graph  # noqa: E402
-from face.errors import BadCheckpoint  # noqa: E402
+from engines import open_engine
+from export import export_checkpoint
+from export.checkpoints.identify import import_checkpoint
+from export.checkpoints.imported import Imported
+from export.checkpoints.restyle import TYPES
+from export.onnx_export import save_graph
+from face.errors import BadCheckpoint
 
 W_TOLERANCE = 1e-5  # relative to the largest w: float32 against float64, over all steps of the loop
 TELLING = 100

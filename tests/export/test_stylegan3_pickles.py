@@ -11,7 +11,7 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from stylegan3_files import (  # noqa: E402
+from stylegan3_files import (
     W_DIM,
     Z_DIM,
     grids,
@@ -19,15 +19,15 @@ from stylegan3_files import (  # noqa: E402
     stylegan3_state,
     write_stylegan3,
 )
-from stylegan3_reference import AliasFreeFaults, AliasFreeGenerator  # noqa: E402
+from stylegan3_reference import AliasFreeFaults, AliasFreeGenerator
 
-from engines import open_engine  # noqa: E402
-from engines.model_folder import read_model  # noqa: E402
-from export import export_checkpoint  # noqa: E402
-from export.checkpoints.identify import import_checkpoint  # noqa: E402
-from export.onnx_export import save_graph  # noqa: E402
-from export.verify import TOLERANCE, verify_graph  # noqa: E402
-from face.errors import BadCheckpoint  # noqa: E402
+from engines import open_engine
+from engines.model_folder import read_model
+from export import export_checkpoint
+from export.checkpoints.identify import import_checkpoint
+from export.onnx_export import save_graph
+from export.verify import TOLERANCE, verify_graph
+from face.errors import BadCheckpoint
 
 IMAGE_TOLERANCE = 1e-4  # absolute, on images of range about 10: float32 against float64
 W_TOLERANCE = 1e-5

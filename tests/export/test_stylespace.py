@@ -10,31 +10,31 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-import method_reference  # noqa: E402
-from checkpoint_files import (  # noqa: E402
+import method_reference
+from checkpoint_files import (
     W_DIM,
     as_tensors,
     channels_of,
     nvlabs_state,
     rosinality_state,
-    write_nvlabs,  # noqa: E402
+    write_nvlabs,
 )
-from method_files import mask_state, save  # noqa: E402
-from stylegan_reference import Faults, Generator  # noqa: E402
+from method_files import mask_state, save
+from stylegan_reference import Faults, Generator
 
-from engines import open_engine  # noqa: E402
-from engines.networks.store import load_network, save_network  # noqa: E402
-from engines.networks.stylegan2 import Synthesis  # noqa: E402
-from engines.networks.stylemask import StyleMask  # noqa: E402
-from engines.networks.stylespace import StyleOffsets, StyleOffsetsConfig, layout_of, split_at_styles  # noqa: E402
-from export import export_checkpoint  # noqa: E402
-from export.checkpoints.identify import import_checkpoint  # noqa: E402
-from export.checkpoints.stylespace import CHANNELS, MOVING, PUBLISHED, REGIONS  # noqa: E402
-from export.model_export import export_model  # noqa: E402
-from export.onnx_export import save_graph  # noqa: E402
-from export.style_parts import style_parts  # noqa: E402
-from export.verify import verify_graph  # noqa: E402
-from face.errors import BadCheckpoint, WrongUse  # noqa: E402
+from engines import open_engine
+from engines.networks.store import load_network, save_network
+from engines.networks.stylegan2 import Synthesis
+from engines.networks.stylemask import StyleMask
+from engines.networks.stylespace import StyleOffsets, StyleOffsetsConfig, layout_of, split_at_styles
+from export import export_checkpoint
+from export.checkpoints.identify import import_checkpoint
+from export.checkpoints.stylespace import CHANNELS, MOVING, PUBLISHED, REGIONS
+from export.model_export import export_model
+from export.onnx_export import save_graph
+from export.style_parts import style_parts
+from export.verify import verify_graph
+from face.errors import BadCheckpoint, WrongUse
 
 TOLERANCE = 1e-5
 IMAGE_TOLERANCE = 1e-4

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from tensorflow_files import (  # noqa: E402
+from tensorflow_files import (
     W_DIM,
     Z_DIM,
     TensorFlowFaults,
@@ -19,10 +19,10 @@ from tensorflow_files import (  # noqa: E402
     write_tensorflow,
 )
 
-from engines import open_engine  # noqa: E402
-from export import export_checkpoint  # noqa: E402
-from export.checkpoints.identify import import_checkpoint  # noqa: E402
-from face.errors import BadCheckpoint  # noqa: E402
+from engines import open_engine
+from export import export_checkpoint
+from export.checkpoints.identify import import_checkpoint
+from face.errors import BadCheckpoint
 
 IMAGE_TOLERANCE = 1e-4  # absolute, on images of range about 10: float32 against float64
 W_TOLERANCE = 1e-5

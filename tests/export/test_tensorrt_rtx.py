@@ -11,20 +11,20 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
-from small_live import latents, small_alias_free, small_centre, small_directions, small_synthesis  # noqa: E402
-from test_live_graph import small_offsets  # noqa: E402
+from small_live import latents, small_alias_free, small_centre, small_directions, small_synthesis
+from test_live_graph import small_offsets
 
-from engines.cache import EngineCache  # noqa: E402
-from engines.networks.face_embedding import FaceEmbedding  # noqa: E402
-from engines.networks.feature_encoder import FeatureEncoder, FeatureEncoderConfig  # noqa: E402
-from engines.networks.half import half_generator  # noqa: E402
-from engines.networks.stylegan2 import Synthesis, SynthesisConfig  # noqa: E402
-from export import tensorrt_rtx  # noqa: E402
-from export.live_graph import directions_live, generator_of, live_of  # noqa: E402
-from export.onnx_export import save_graph  # noqa: E402
-from export.quantise import quantise_graph  # noqa: E402
-from export.tensorrt_rtx import CAPABILITIES, MODULE, BuiltEngine, build_engines  # noqa: E402
-from face.errors import EngineUnavailable, ModelUnavailable, PuppetError, WrongUse  # noqa: E402
+from engines.cache import EngineCache
+from engines.networks.face_embedding import FaceEmbedding
+from engines.networks.feature_encoder import FeatureEncoder, FeatureEncoderConfig
+from engines.networks.half import half_generator
+from engines.networks.stylegan2 import Synthesis, SynthesisConfig
+from export import tensorrt_rtx
+from export.live_graph import directions_live, generator_of, live_of
+from export.onnx_export import save_graph
+from export.quantise import quantise_graph
+from export.tensorrt_rtx import CAPABILITIES, MODULE, BuiltEngine, build_engines
+from face.errors import EngineUnavailable, ModelUnavailable, PuppetError, WrongUse
 
 needs_library = pytest.mark.usefixtures("library")
 BETWEEN_PX = (32, 32, 24, 20, 16)  # 64 px: sizes between the lowest and the largest, for int8

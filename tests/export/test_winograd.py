@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
-from small_live import latents, small_directions, small_synthesis  # noqa: E402
+from small_live import latents, small_directions, small_synthesis
 
-from engines import TensorSpec, open_engine  # noqa: E402
-from engines.networks.live import Live  # noqa: E402
-from engines.networks.ops import blur, fir_kernel  # noqa: E402
-from export.live_graph import directions_live  # noqa: E402
-from export.onnx_export import save_graph  # noqa: E402
-from export.tape import record  # noqa: E402
-from export.verify import PictureVerification, verify_generator  # noqa: E402
-from export.winograd import winograd_graph  # noqa: E402
+from engines import TensorSpec, open_engine
+from engines.networks.live import Live
+from engines.networks.ops import blur, fir_kernel
+from export.live_graph import directions_live
+from export.onnx_export import save_graph
+from export.tape import record
+from export.verify import PictureVerification, verify_generator
+from export.winograd import winograd_graph
 
 ROUNDING = 3e-5  # of the largest value; 1e-5 was measured for 64 to 512 channels
 PHASES_ROUNDING = 3e-6  # the same products in another order

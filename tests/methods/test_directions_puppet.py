@@ -23,21 +23,22 @@ from face.direction_parameters import INDEX, NAMES, RANGES, SCALED_LIMIT
 from face.errors import BadPortrait, EngineUnavailable, ModelUnavailable, WrongUse
 from face.motion import BLENDSHAPE_INDEX, Motion
 from face.motion_vector import motion_of, resting_vector
-from methods import making as workshop
+from methods import making
 from methods.directions.puppet import (
     LARGEST_EXPRESSION,
     LARGEST_GAZE,
     DirectionsPuppet,
-    Learned,
     head_move,
     held_together,
     open_directions,
 )
 from methods.identity import INDEX as IDENTITY_INDEX
 from methods.identity import Identity, read_identity
-from methods.mesh.puppet import open_puppet
+from methods.method import Opening, Rest
 from methods.paste_back import STILL, HeadMove, PasteBack
 from methods.portrait import Portrait
+from methods.registry import open_puppet
+from methods.subject import Photo, resolve
 
 PLACES_BACK = 4.0  # grey levels: the crop is sampled twice on its way there and back
 
@@ -85,6 +86,11 @@ def folder(portrait: Portrait, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture
 def identity(folder: Path) -> Identity:
     return read_identity(folder)
+
+
+def opened(named: Path | str | Photo, longest: int, **told: object) -> DirectionsPuppet:
+    subject = named if isinstance(named, Photo) else resolve(named)
+    return open_directions(subject, Opening(longest, **told))  # type: ignore[arg-type]
 
 
 def driver(*, turn: tuple[float, float, float] = (0, 0, 0), relative: bool = True, **scores: float) -> Motion:
@@ -194,15 +200,12 @@ def test_head_moves_are_bounded() -> None:
 
 
 def open_rest():
-    from realtime.live.reference import FRONTAL
-
-    return FRONTAL
+    return Rest(np.zeros(3, np.float32), np.zeros(52, np.float32))
 
 
 @pytest.mark.parametrize("frame", ["photo", "crop", "raw"])
 def test_pictures_have_the_size_of_their_frame(model: Path, folder: Path, frame: str) -> None:
-    learned = Learned(model=model, engine="onnx", frame=frame)  # type: ignore[arg-type]
-    puppet = open_directions(folder, longest=160, learned=learned)
+    puppet = opened(folder, 160, model=model, engine="onnx", frame=frame)
     size = {"photo": (160, 160), "crop": (SIZE, SIZE), "raw": (SIZE, SIZE)}[frame]
     image = puppet(driver(turn=(8, 0, 5), jawOpen=0.3))
     assert puppet.size == size and image.shape == (size[1], size[0], 3)
@@ -210,20 +213,20 @@ def test_pictures_have_the_size_of_their_frame(model: Path, folder: Path, frame:
 
 
 def test_the_mesh_takes_the_photo_of_an_identity(folder: Path) -> None:
-    assert open_puppet("mesh", folder, longest=128).size == (128, 128)
+    assert open_puppet("mesh", resolve(folder), Opening(128)).size == (128, 128)
 
 
 def test_an_identity_of_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
     other = write_model(tmp_path / "other", key="0ther" * 8)
     with pytest.raises(ModelUnavailable, match="was made with model .* enroll the portrait again"):
-        open_directions(folder, longest=128, learned=Learned(model=other))
+        opened(folder, 128, model=other)
 
 
 def test_an_identity_of_another_version_is_refused(folder: Path, model: Path, tmp_path: Path) -> None:
     copy = copied(folder, tmp_path / "identity")
     change_index(copy, format="facepuppet-identity-0")
     with pytest.raises(ModelUnavailable, match="facepuppet-identity-0.*enroll the portrait again"):
-        open_directions(copy, longest=128, learned=Learned(model=model))
+        opened(copy, 128, model=model)
 
 
 @pytest.mark.parametrize("name", ["identity.npz", "portrait.png", "mask.png"])
@@ -240,7 +243,7 @@ def test_a_damaged_model_is_named(model: Path, folder: Path, tmp_path: Path, fau
     copy = copied(model, tmp_path / "model")
     damage(copy / "live.onnx", fault)
     with pytest.raises(ModelUnavailable, match=r"live\.onnx"):
-        open_directions(folder, longest=128, learned=Learned(model=copy))
+        opened(folder, 128, model=copy)
 
 
 def test_an_index_that_vouches_for_nothing_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -253,32 +256,32 @@ def test_an_index_that_vouches_for_nothing_is_refused(folder: Path, tmp_path: Pa
 def test_a_model_without_a_live_graph_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match="has no live graph for --method directions"):
         bare = write_model(tmp_path / "bare", live=False)
-        open_directions(folder, longest=128, learned=Learned(model=bare))
+        opened(folder, 128, model=bare)
 
 
 def test_a_model_of_another_tracker_is_refused(folder: Path, tmp_path: Path) -> None:
     strange = write_model(tmp_path / "strange", parameters=("neck", "knee"))
     with pytest.raises(ModelUnavailable, match=r"moved by 2 numbers \(neck, knee\)"):
-        open_directions(folder, longest=128, learned=Learned(model=strange))
+        opened(folder, 128, model=strange)
 
 
 def test_a_folder_that_is_no_model_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match="no model in"):
-        open_directions(folder, longest=128, learned=Learned(model=tmp_path))
+        opened(folder, 128, model=tmp_path)
 
 
 def test_an_engine_asked_for_by_name_is_had_or_is_an_error(folder: Path, model: Path) -> None:
     with pytest.raises((WrongUse, EngineUnavailable)):
-        open_directions(folder, longest=128, learned=Learned(model=model, engine="torch"))
+        opened(folder, 128, model=model, engine="torch")
     with pytest.raises(WrongUse, match="expected one of"):
-        open_directions(folder, longest=128, learned=Learned(model=model, engine="abacus"))
+        opened(folder, 128, model=model, engine="abacus")
 
 
 def test_a_model_without_a_mapping_makes_no_faces(model: Path) -> None:
     with pytest.raises(ModelUnavailable, match="no mapping graph"):
-        open_directions("seed:3", longest=128, learned=Learned(model=model))
+        opened("seed:3", 128, model=model)
     with pytest.raises(WrongUse, match="psi is 1.5"):
-        open_directions("seed:3:1.5", longest=128, learned=Learned(model=model))
+        opened("seed:3:1.5", 128, model=model)
 
 
 def test_the_missing_extra_is_one_line_with_the_command(
@@ -287,17 +290,17 @@ def test_the_missing_extra_is_one_line_with_the_command(
     monkeypatch.setattr(ffhq_mobile, "missing_parts", lambda: ("random_face",))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(ModelUnavailable, match=r"random_face is not installed; run: pip install 'facepuppet"):
-        open_directions("seed:3", longest=128, learned=Learned())
+        opened("seed:3", 128)
 
 
 @pytest.mark.parametrize("faces", [0, 2])
 def test_a_photo_that_cannot_be_used_starts_no_process(
     model: Path, portrait: Portrait, monkeypatch: pytest.MonkeyPatch, faces: int
 ) -> None:
-    monkeypatch.setattr(workshop, "perform", lambda *given: pytest.fail("a process was started"))
+    monkeypatch.setattr(making, "perform", lambda *given: pytest.fail("a process was started"))
     photo = np.full((256, 256, 3), 90, np.uint8) if faces == 0 else np.hstack([portrait.image] * 2)
     with pytest.raises(BadPortrait, match="no face" if faces == 0 else "2 faces"):
-        open_directions(photo, longest=128, learned=Learned(model=model))
+        opened(Photo("the picture", photo), 128, model=model)
 
 
 def test_a_photo_is_enrolled_once_and_then_found(
@@ -306,20 +309,20 @@ def test_a_photo_is_enrolled_once_and_then_found(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     asked: list[list[str]] = []
 
-    def enrol(arguments: list[str], title: str) -> None:
+    def enrol(arguments: list[str], title: str, opening: Opening) -> None:
         asked.append(arguments)
         write_small_identity(Path(arguments[arguments.index("--out") + 1]), portrait)
 
-    monkeypatch.setattr(workshop, "perform", enrol)
+    monkeypatch.setattr(making, "perform", enrol)
     monkeypatch.setattr(ffhq_mobile, "missing_parts", lambda: ())
     photo = tmp_path / "me.png"
     cv2.imwrite(str(photo), portrait.image[..., ::-1])
     for _ in range(2):
-        open_directions(photo, longest=128, learned=Learned(model=model)).close()
-    assert len(asked) == 1 and asked[0][:2] == ["enroll", str(photo)]
+        opened(photo, 128, model=model).close()
+    assert len(asked) == 1 and asked[0][:2] == ["identity", str(photo)]
     assert KEY[:16] in asked[0][asked[0].index("--out") + 1], "kept under the model's key"
     cv2.imwrite(str(photo), portrait.image[:, ::-1, ::-1])
-    open_directions(photo, longest=128, learned=Learned(model=model)).close()
+    opened(photo, 128, model=model).close()
     assert len(asked) == 2, "another photo under the same name"
 
 
@@ -327,10 +330,10 @@ def test_a_photo_is_not_enrolled_for_a_model_that_cannot_be(
     portrait: Portrait, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(workshop, "perform", lambda *given: pytest.fail("a process was started"))
+    monkeypatch.setattr(making, "perform", lambda *given: pytest.fail("a process was started"))
     strange = write_model(tmp_path / "strange", name="another")
     with pytest.raises(ModelUnavailable, match="cannot be enrolled for another, only for ffhq-mobile"):
-        open_directions(portrait.image, longest=128, learned=Learned(model=strange))
+        opened(Photo("the picture", portrait.image), 128, model=strange)
 
 
 def copied(source: Path, target: Path) -> Path:

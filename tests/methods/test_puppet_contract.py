@@ -10,16 +10,16 @@ import pytest
 from face.face_model import face_model
 from face.motion import BLENDSHAPE_INDEX, Motion
 from face.motion_vector import ROTATION, SCORES, SHAPE, TURN, motion_of, resting_vector
-from methods.directions.puppet import Learned
-from methods.mesh.puppet import PUPPETS, open_puppet
-from realtime.frame import Puppet
+from methods.method import Opening, Puppet
+from methods.registry import METHODS, open_puppet
+from methods.subject import resolve
 from realtime.offline.builtin import portrait_path
 
 LONGEST = 192
 
 
 def mesh(folder: Path) -> Puppet:
-    return open_puppet("mesh", portrait_path(), longest=LONGEST)
+    return open_puppet("mesh", resolve(portrait_path()), Opening(LONGEST))
 
 
 def directions(folder: Path) -> Puppet:
@@ -30,8 +30,7 @@ def directions(folder: Path) -> Puppet:
     model = write_model(folder / "model")
     identity = write_small_identity(folder / "identity", astronaut())
     # raw: in a random generator's noise no person is found who could be laid into the photo
-    learned = Learned(model=model, engine="onnx", frame="raw")
-    return open_puppet("directions", identity, longest=LONGEST, learned=learned)
+    return open_puppet("directions", resolve(identity), Opening(LONGEST, model, "onnx", "raw"))
 
 
 OPENERS: dict[str, Callable[[Path], Puppet]] = {"mesh": mesh, "directions": directions}
@@ -47,7 +46,7 @@ def driver(*, yaw: float = 0.0, jaw: float = 0.0) -> Motion:
     return motion_of(vector, (640, 480), captured_s=0.0, neutral=rest)
 
 
-@pytest.fixture(scope="module", params=sorted(PUPPETS))
+@pytest.fixture(scope="module", params=sorted(METHODS))
 def puppet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Puppet:
     assert request.param in OPENERS, "a new method needs an opener here"
     return OPENERS[request.param](tmp_path_factory.mktemp(request.param))
@@ -73,3 +72,9 @@ def test_the_driver_moves_it(puppet: Puppet) -> None:
     rest, turned, talking = puppet(driver()), puppet(driver(yaw=15)), puppet(driver(jaw=0.5))
     assert float(np.abs(turned.astype(int) - rest).mean()) > 0.3
     assert float(np.abs(talking.astype(int) - rest).mean()) > 0.05
+
+
+def test_it_tells_what_the_line_asks_of_it(puppet: Puppet) -> None:
+    assert puppet.rest.rotation.shape == (3,) and puppet.rest.blendshapes.shape == (52,)
+    assert puppet.portrait.ndim == 3 and puppet.portrait.dtype == np.uint8
+    assert puppet.reads_frame is False, "no method here reads the driver's picture"

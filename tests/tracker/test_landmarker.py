@@ -15,6 +15,7 @@ from engines.package_models import LANDMARKER, landmarker_model
 from face.errors import ModelUnavailable
 from face.frame import Frame
 from face.motion import Motion
+from methods.crop_reader import driver_crop
 from realtime.sources import open_source
 from realtime.tracker.face_tracker import FaceTracker
 from realtime.tracker.landmarker import Face, FaceLandmarker
@@ -115,6 +116,12 @@ def test_of_two_faces_in_view_the_nearer_one_drives(portrait: np.ndarray) -> Non
     assert mirrored[-1].landmarks[:, 0].mean() < 360
 
 
+def cropped(motion: Motion, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    found = driver_crop(motion, Frame(image, 0.0, 0))
+    assert found is not None
+    return found
+
+
 def test_mirroring_swaps_the_sides_of_the_face(portrait: np.ndarray) -> None:
     turn = cv2.getRotationMatrix2D((150, 130), -12, 1.0)
     tilted = cv2.warpAffine(portrait, turn, (300, 300), borderMode=cv2.BORDER_REFLECT)
@@ -125,8 +132,9 @@ def test_mirroring_swaps_the_sides_of_the_face(portrait: np.ndarray) -> None:
     assert np.abs(mirrored.landmarks[:, :2] - of_mirror_image.landmarks[:, :2]).mean() < 2
     assert np.allclose(mirrored.rotation, of_mirror_image.rotation, atol=3)
     assert np.allclose(mirrored.translation, of_mirror_image.translation, atol=0.02)
-    wanted = of_mirror_image.crop().astype(int)
-    assert np.abs(mirrored.crop() - wanted).mean() < 0.4 * np.abs(mirrored.crop()[:, ::-1] - wanted).mean()
+    (cut, _), (wanted, _) = cropped(mirrored, tilted), cropped(of_mirror_image, flipped)
+    wanted = wanted.astype(int)
+    assert np.abs(cut - wanted).mean() < 0.4 * np.abs(cut[:, ::-1] - wanted).mean()
     assert mirrored.rotation[0] == pytest.approx(-plain.rotation[0])
     assert mirrored.rotation[2] == pytest.approx(-plain.rotation[2])
     assert plain.rotation[2] > 8
@@ -135,7 +143,7 @@ def test_mirroring_swaps_the_sides_of_the_face(portrait: np.ndarray) -> None:
 
 def test_the_aligned_crop_shows_the_face_upright_in_its_middle(portrait: np.ndarray) -> None:
     motion = motions_of(iter([portrait] * 3))[-1]
-    crop = motion.crop()
+    crop, points = cropped(motion, portrait)
     assert crop.shape == (256, 256, 3) and crop.dtype == np.uint8
     with FaceLandmarker() as detect:
         (face,) = detect(crop, 0)

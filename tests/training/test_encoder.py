@@ -9,22 +9,22 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-import tiny_faces as tiny  # noqa: E402
+import tiny_faces as tiny
 
-import training.encoder as trainer  # noqa: E402
-from engines.networks.face_embedding import FaceEmbedding  # noqa: E402
-from engines.networks.feature_encoder import (  # noqa: E402
+import training.encoder as trainer
+from engines.networks.face_embedding import FaceEmbedding
+from engines.networks.feature_encoder import (
     FEATURES,
     FeatureEncoder,
     FeatureEncoderConfig,
     features_of,
 )
-from engines.networks.store import load_network, save_network  # noqa: E402
-from export.ffhq_model import load_parts  # noqa: E402
-from face.errors import ModelUnavailable  # noqa: E402
-from methods.directions.train_closed_form import whitening  # noqa: E402
-from training.generator import Generator  # noqa: E402
-from training.judges import open_embedding  # noqa: E402
+from engines.networks.store import load_network, save_network
+from export.ffhq_model import load_parts
+from face.errors import ModelUnavailable
+from methods.directions.train_closed_form import whitening
+from training.generator import Generator
+from training.judges import open_embedding
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from torch.nn import functional  # noqa: E402
+from torch.nn import functional
 
-from engines.networks.mobile_stylegan import MobileSynthesis, MobileSynthesisConfig, cut_short  # noqa: E402
-from engines.networks.stylegan2 import Mapping, MappingConfig  # noqa: E402
-from training import image_head  # noqa: E402
-from training.image_head import CROP, TARGET_PX, Crops, Teacher, load_crops, make_crops, save_crops  # noqa: E402
+from engines.networks.mobile_stylegan import MobileSynthesis, MobileSynthesisConfig, cut_short
+from engines.networks.stylegan2 import Mapping, MappingConfig
+from training import image_head
+from training.image_head import CROP, TARGET_PX, Crops, Teacher, load_crops, make_crops, save_crops
 
 TOLERANCE = 2e-3  # of halves, of values up to 4
 CHANNELS = (16, 16, 16, 16, 16, 12, 8, 8)  # thin, and 1024 pixels as the real one

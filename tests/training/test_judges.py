@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from skimage import data  # noqa: E402
+from skimage import data
 
-from engines.networks.tracker_stand_in import TrackerStandIn  # noqa: E402
-from face.alignment import aligned_crop  # noqa: E402
-from face.direction_parameters import parameters  # noqa: E402
-from training.judges import Seen, StillTracker, open_stand_in, parameters_seen, to_images  # noqa: E402
+from engines.networks.tracker_stand_in import TrackerStandIn
+from face.alignment import aligned_crop
+from face.direction_parameters import parameters
+from training.judges import Seen, StillTracker, open_stand_in, parameters_seen, to_images
 
 # Given the same landmarks, angles and scores differ by rounding alone.
 ANGLE_TOLERANCE, SCORE_TOLERANCE = 1e-3, 1e-4

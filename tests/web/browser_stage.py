@@ -20,7 +20,7 @@ from web_stage import wait_until
 
 from face.arrays import Image
 from face.photo import read_photo
-from methods.directions.puppet import Learned
+from methods.method import Opening
 from realtime.live.opening import BROWSER, Driver, Output, Page, open_live
 from realtime.offline.builtin import portrait_path
 
@@ -124,8 +124,7 @@ def line(portraits: tuple[Path, Path]) -> Iterator[str]:
         Page("127.0.0.1", 0, False),
         portraits=[str(path) for path in portraits],
         method="mesh",
-        portrait_size=512,
-        learned=Learned(),
+        puppets=Opening(),
         gains={},
         smoothing=1.0,
         absolute=False,

@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 
-from browser_stage import (  # noqa: E402
+from browser_stage import (
     CHROMIUM,
     DRIVER,
     SIZE,
@@ -28,11 +28,11 @@ from browser_stage import (  # noqa: E402
     two_portraits,
     write_camera_file,
 )
-from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.by import By
 
-from face.photo import read_photo  # noqa: E402
-from realtime.offline.builtin import portrait_path  # noqa: E402
-from realtime.tracker.landmarker import FaceLandmarker  # noqa: E402
+from face.photo import read_photo
+from realtime.offline.builtin import portrait_path
+from realtime.tracker.landmarker import FaceLandmarker
 
 LEAST_FPS = 8  # on a shared machine without a GPU, where browser and line compete for two cores
 LONGEST_PAUSE_S = 1.5  # in the picture, while another portrait is enrolled beside it

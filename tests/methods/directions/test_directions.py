@@ -10,13 +10,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-import tiny_faces as tiny  # noqa: E402
+import tiny_faces as tiny
 
-import methods.directions.train as trainer  # noqa: E402
-from engines.networks.directions import Directions, DirectionsConfig  # noqa: E402
-from engines.networks.store import load_network  # noqa: E402
-from face.direction_parameters import INDEX, NAMES, RANGES, scaled  # noqa: E402
-from methods.directions.train_closed_form import (  # noqa: E402
+import methods.directions.train as trainer
+from engines.networks.directions import Directions, DirectionsConfig
+from engines.networks.store import load_network
+from face.direction_parameters import INDEX, NAMES, RANGES, scaled
+from methods.directions.train_closed_form import (
     LIDS,
     Hold,
     explained,
@@ -26,8 +26,8 @@ from methods.directions.train_closed_form import (  # noqa: E402
     starting_point,
     whitening,
 )
-from methods.directions.train_gains import MOST, SHARES, stretched  # noqa: E402
-from methods.directions.train_losses import surroundings_mask, target_shape  # noqa: E402
+from methods.directions.train_gains import MOST, SHARES, stretched
+from methods.directions.train_losses import surroundings_mask, target_shape
 
 PLAN = trainer.Plan(steps=6, batch=2, rate=1e-2, sources=8)
 YAW, SMILE = INDEX["yaw"], INDEX["smile"]

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-import tiny_faces as tiny  # noqa: E402
+import tiny_faces as tiny
 
-from engines.networks.directions import Directions, DirectionsConfig  # noqa: E402
-from face.direction_parameters import ANGLES, INDEX, NAMES, RANGES, SCALED_LIMIT  # noqa: E402
-from face.errors import ModelUnavailable  # noqa: E402
-from methods.directions.train_evaluate import FIRST_SEED, aims_of, identities  # noqa: E402
-from methods.directions.train_measured import Aim, Bench, Measured, SecondRecogniser, join, measure  # noqa: E402
-from methods.directions.train_table import PairFloor, control, kept, leakage, report  # noqa: E402
-from training.judges import Seen, to_images  # noqa: E402
+from engines.networks.directions import Directions, DirectionsConfig
+from face.direction_parameters import ANGLES, INDEX, NAMES, RANGES, SCALED_LIMIT
+from face.errors import ModelUnavailable
+from methods.directions.train_evaluate import FIRST_SEED, aims_of, identities
+from methods.directions.train_measured import Aim, Bench, Measured, SecondRecogniser, join, measure
+from methods.directions.train_table import PairFloor, control, kept, leakage, report
+from training.judges import Seen, to_images
 
 QUANTISED = 0.02  # a grey level of the tiny pictures in units of w
 

@@ -12,10 +12,12 @@ from face.errors import BadPortrait, WrongUse
 from face.face_model import RIGHT_EYE_LOWER, RIGHT_EYE_UPPER, face_model
 from face.motion import BLENDSHAPE_INDEX, Motion
 from face.pose import euler_angles, rotation_matrix
-from methods.mesh.puppet import MeshPuppet, open_puppet
+from methods.mesh.puppet import MeshPuppet
 from methods.mesh.response import Response
 from methods.mesh.retarget import Retargeter
 from methods.portrait import FaceReader, open_portrait
+from methods.registry import open_puppet
+from methods.subject import Photo
 
 REST_MEAN, REST_P99 = 0.5, 8  # grey levels: eyes and mouth edges are rebuilt, the rest is the photo again
 
@@ -299,4 +301,4 @@ def test_profile_is_refused(puppet, monkeypatch):
 
 def test_unknown_method_names_the_known_ones():
     with pytest.raises(WrongUse, match="mesh"):
-        open_puppet("morph", data.astronaut())
+        open_puppet("morph", Photo("me", data.astronaut()))
