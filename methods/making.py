@@ -28,13 +28,13 @@ from engines.ffhq_mobile import check_parts, check_size
 from engines.folders import cache_folder
 from engines.quiet import quiet_natives
 from face.errors import ModelUnavailable, PuppetError, WrongUse
-from methods.identity import is_identity, read_identity
+from methods.identity import Identity, is_identity, read_identity
 from methods.method import Opening
 from methods.model import LiveModel
 from methods.subject import Photo
 
 DEFAULT_SIZE = 256
-RECIPE = "1"  # rises when the same weights make another model folder
+RECIPE = "2"  # rises when the same weights make another model folder
 CHILD = ("-m", "methods.making")
 PROGRESS_MARK = "@ "  # "@ tuning 12/200"
 COMPLAINT = "facepuppet: "  # before the line a failed child ends with
@@ -66,18 +66,19 @@ def ffhq_model(size: int, opening: Opening) -> Path:
     return folder
 
 
-def identity_folder(photo: Photo, model: LiveModel) -> Path:
-    """Where a photo that is enrolled on the fly is kept, for this model."""
-    return cache_folder() / "identities" / f"{photo.sha256[:16]}-{model.key[:16]}"
+def identity_folder(photo: Photo) -> Path:
+    """Where a photo that is enrolled on the fly is kept, for every model."""
+    return cache_folder() / "identities" / photo.sha256[:16]
 
 
-def enrolled(photo: Photo, model: LiveModel, opening: Opening) -> Path:
-    """The photo's identity folder for this model, made when it is not there or was damaged."""
-    folder = identity_folder(photo, model)
+def enrolled(photo: Photo, model: LiveModel, opening: Opening) -> Identity:
+    """The photo's identity with a code for this model, made when it is not there or was damaged."""
+    folder = identity_folder(photo)
     if is_identity(folder):
         try:
-            read_identity(folder)
-            return folder
+            identity = read_identity(folder)
+            if identity.has(model.key, model.size):
+                return identity
         except ModelUnavailable as error:
             opening.tell(f"{error}; it is made again now")
     if not model.name.startswith(FFHQ):
@@ -94,7 +95,7 @@ def enrolled(photo: Photo, model: LiveModel, opening: Opening) -> Path:
             cv2.imwrite(str(path), np.ascontiguousarray(photo.image[..., ::-1]))
         arguments = ["identity", str(path), "--size", str(model.size), "--out", str(folder)]
         perform(arguments, f"enrolling {photo.name}", opening)
-    return folder
+    return read_identity(folder)
 
 
 def perform(arguments: Sequence[str], title: str, opening: Opening) -> None:
