@@ -1,32 +1,34 @@
 # SPDX-License-Identifier: MIT
-"""Build live graphs for GeForce GPUs that are not here, and report sizes and seconds. Runs no engine.
+"""Build encoder, mover and generator for GeForce GPUs that are not here, and report sizes and seconds.
 
     python -m benchmarks.engine_builds --report builds.md
 
-Graphs of directions at real sizes: the generator of the package random-face where it is installed, and
-StyleGAN2 with random weights. Each in half precision and int8, by TensorRT-RTX ahead of time, for
-compute capability 8.6, 8.9 and 12.0. Building checks operators and types; it says nothing of speed, and none
-of these engines has been run on a GPU. The last line is JSON.
+Graphs of directions at real sizes: the shipped generator with its encoder where both are installed, and
+StyleGAN2 with random weights. Generators in half precision and int8, the others as they are, by TensorRT-RTX
+ahead of time, for compute capability 8.6, 8.9 and 12.0. Building checks operators and types; it says nothing
+of speed, and none of these engines has been run on a GPU. The last line is JSON.
 """
 
 import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from benchmarks.engine import config_of
+from engines.graphs import ENCODER
 from engines.networks.directions import Directions, DirectionsConfig
 from engines.networks.store import Network
 from engines.networks.stylegan2 import Synthesis
-from export import LiveRequest
-from export.checkpoints.ffhq_mobile import find_ffhq_mobile, read_ffhq_mobile
+from export.ffhq_model import load_parts, whole_encoder
 from export.live_export import write_live
+from export.live_request import LiveRequest
+from export.onnx_export import save_graph
 from export.tensorrt_rtx import CAPABILITIES
+from export.verify import PictureVerification
 from face.errors import PuppetError
 from realtime.machine import this_machine
 
@@ -39,25 +41,27 @@ class Row:
     model: str
     graph: str
     graph_mib: float
-    psnr_db: float  # of the graph in ONNX Runtime to torch in float32
+    psnr_db: float | None  # of a generator's graph in ONNX Runtime to torch in float32
     compute_capability: str
     engine_mib: float
     seconds: float
 
 
-def models(names: list[str]) -> Iterator[tuple[str, dict[str, Network]]]:
-    """Networks by role, of "package:256" or "stylegan2:512:32768"."""
-    for name in names:
-        kind, *numbers = name.split(":")
-        if kind == PACKAGE:
-            networks = dict(read_ffhq_mobile(find_ffhq_mobile(), size=int(numbers[0])).networks)
-        else:
-            networks = {"generator": random_synthesis(int(numbers[0]), int(numbers[1]))}
-        rows = networks["generator"].inputs[0].shape[1]
-        torch.manual_seed(1)
-        directions = Directions(DirectionsConfig(15, min(8, rows), 512))
-        directions.linear.weight.data.mul_(0.05)
-        yield name, {**networks, "directions": directions.eval().requires_grad_(False)}
+def networks_of(name: str) -> dict[str, Network]:
+    """By role, of "package:256" or "stylegan2:512:32768"."""
+    kind, *numbers = name.split(":")
+    networks: dict[str, Network]
+    if kind == PACKAGE:
+        parts = load_parts(int(numbers[0]))
+        networks = {"generator": parts.synthesis, "mapping": parts.mapping}
+        networks[ENCODER] = whole_encoder(parts.encoder)
+    else:
+        networks = {"generator": random_synthesis(int(numbers[0]), int(numbers[1]))}
+    rows = networks["generator"].inputs[0].shape[1]
+    torch.manual_seed(1)
+    directions = Directions(DirectionsConfig(15, min(8, rows), 512))
+    directions.linear.weight.data.mul_(0.05)  # pictures on which int8 is calibrated are then likely ones
+    return {**networks, "directions": directions.eval().requires_grad_(False)}
 
 
 def random_synthesis(resolution: int, base: int) -> Synthesis:
@@ -74,6 +78,8 @@ def random_synthesis(resolution: int, base: int) -> Synthesis:
 def build(name: str, networks: dict[str, Network], request: LiveRequest) -> list[Row]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
+        if ENCODER in networks:
+            save_graph(networks[ENCODER], Path(folder) / f"{ENCODER}.onnx")
         made = write_live(
             networks,
             Path(folder),
@@ -84,12 +90,13 @@ def build(name: str, networks: dict[str, Network], request: LiveRequest) -> list
         )
         for engine in made.engines:
             graph = Path(folder) / engine.graph
+            found = made.verified.get(graph.stem)
             rows.append(
                 Row(
                     model=name,
                     graph=engine.graph,
                     graph_mib=graph.stat().st_size / 2**20,
-                    psnr_db=made.verified[graph.stem].psnr_db,
+                    psnr_db=found.psnr_db if isinstance(found, PictureVerification) else None,
                     compute_capability=engine.compute_capability,
                     engine_mib=engine.bytes / 2**20,
                     seconds=engine.seconds,
@@ -110,8 +117,9 @@ def table(rows: list[Row]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
+        quality = "" if row.psnr_db is None else f"{row.psnr_db:.1f}"
         lines.append(
-            f"| {row.model} | {row.graph} | {row.graph_mib:.1f} | {row.psnr_db:.1f} "
+            f"| {row.model} | {row.graph} | {row.graph_mib:.1f} | {quality} "
             f"| {row.compute_capability} | {row.engine_mib:.1f} | {row.seconds:.1f} |"
         )
     return "\n".join(lines) + "\n"
@@ -136,7 +144,7 @@ def main() -> None:
     missing = []
     for name in options.models.split(","):
         try:
-            ((_, networks),) = models([name])
+            networks = networks_of(name)
         except PuppetError as error:
             missing.append(f"{name}: {error}")
             print(missing[-1])

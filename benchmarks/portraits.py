@@ -43,6 +43,7 @@ from benchmarks.portraits_judges import (
 from benchmarks.portraits_kept import bound_to, keep, keep_strip, kept, kept_strip
 from benchmarks.portraits_report import last_line, write_report
 from benchmarks.portraits_sheets import write_sheets
+from engines.ffhq_mobile import WEIGHTS
 from engines.quiet import quiet_natives
 from face.clip import load_clip, save_clip
 from face.errors import BadMotion, BadPortrait, ModelUnavailable, PuppetError, WrongUse
@@ -51,7 +52,6 @@ from face.photo import SUFFIXES, read_photo
 from methods.directions.puppet import open_directions
 from methods.enrol import EnrolConfig, enrol
 from methods.identity import INDEX, Identity, is_identity, read_identity
-from methods.making import weights_folder
 from methods.mesh.puppet import MeshPuppet
 from methods.method import Opening, Puppet
 from methods.portrait import open_portrait
@@ -157,7 +157,7 @@ class Run:
 
     def rebuilt(self, name: str, identity: Identity, generator: Generator) -> Rebuilt | None:
         path, strip = self.out / "portraits" / f"{name}.npz", self._strip(name, "still")
-        ours = sorted(weights_folder().glob("*.safetensors"))
+        ours = sorted(WEIGHTS.glob("*.safetensors"))
         of = bound_to(self.setting, self.identities / name / INDEX, *ours)
         found = kept(path, Rebuilt, of)
         if found is not None and strip.is_file():

@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 
 from benchmarks.portraits_judges import crop_of
 from engines import Engine, open_engine
-from engines.networks.feature_encoder import FeatureEncoder
 from export.ffhq_model import load_parts
 from face.arrays import Image
 from face.direction_parameters import NAMES
@@ -27,7 +26,7 @@ class Generator:
         self._model = open_model(ffhq_model(SIZE, Opening(tell=print)), method="directions", names=NAMES)
         self._backend = engine
         self._parts = load_parts(SIZE)
-        if isinstance(self._parts.encoder, FeatureEncoder):
+        if self._parts.encoder is not None:
             self._parts.encoder.attach(open_embedding())
         self._engine = open_engine(self._model.graph, backend=engine, threads=1)
 

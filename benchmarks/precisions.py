@@ -19,14 +19,16 @@ import torch
 
 from benchmarks.raw_track import track_still
 from engines import open_engine
+from engines.ffhq_mobile import package_folder
+from engines.graphs import GENERATOR, MOVER
 from engines.networks.directions import Directions, DirectionsConfig
-from engines.networks.live import ShiftLive
+from engines.networks.live import Live
 from engines.networks.stylegan2 import Mapping
 from evaluation.recognisers import DlibRecogniser, spread
-from export import LiveRequest
-from export.checkpoints.ffhq_mobile import find_ffhq_mobile, read_ffhq_mobile
-from export.live_export import likely_motions, write_live
-from export.verify import compare_pictures
+from export.checkpoints.ffhq_mobile import read_ffhq_mobile
+from export.live_export import write_live
+from export.live_request import LiveRequest
+from export.verify import compare_pictures, latents_of, random_motions
 from face.arrays import Image
 from realtime.machine import this_machine
 
@@ -48,7 +50,7 @@ class Row:
 
 def package_parts(size: int) -> tuple[torch.nn.Module, Mapping, Directions]:
     """Generator and mapping of the package, and random directions; ModelUnavailable without the package."""
-    networks = read_ffhq_mobile(find_ffhq_mobile(), size=size).networks
+    networks = read_ffhq_mobile(package_folder(), size=size).networks
     generator, mapping = networks["generator"], networks["mapping"]
     assert isinstance(mapping, Mapping)
     torch.manual_seed(SEED)
@@ -61,24 +63,23 @@ def package_parts(size: int) -> tuple[torch.nn.Module, Mapping, Directions]:
 
 def pictures_of(
     folder: Path, size: int, faces: int, precisions: tuple[str, ...]
-) -> tuple[ShiftLive, dict[str, list[Image]]]:
-    """Pictures of the same latents by each role's graph, which stay in the folder."""
+) -> tuple[Live, dict[str, list[Image]]]:
+    """Pictures of the same latents by each form of the generator's graph, which stay in the folder."""
     generator, mapping, directions = package_parts(size)
     networks = {"generator": generator, "mapping": mapping, "directions": directions}
     made = write_live(networks, folder, LiveRequest(precisions), origins=(), notes={})
-    assert isinstance(made.live, ShiftLive)
-    samples = likely_motions(made.live, mapping, seed=SEED, count=faces)
+    samples = latents_of(made.live, random_motions(made.live, mapping=mapping, seed=SEED, count=faces))
     pictures = {}
-    for role in made.verified:
+    for role in (role for role in made.verified if role != MOVER):
         with open_engine(folder / role) as engine:
             pictures[role] = [engine.run(**arrays)["image"][0] for arrays in samples]
     return made.live, pictures
 
 
 def rows_of(pictures: dict[str, list[Image]], folder: Path) -> list[Row]:
-    """Every role's pictures against those of `live`."""
+    """Every role's pictures against those of the float32 graph."""
     embedder = DlibRecogniser()
-    first = pictures["live"]
+    first = pictures[GENERATOR]
     faces = [track_still(image) for image in first]
     known = [number for number, face in enumerate(faces) if face is not None]
     reference = {n: embedder(first[n], face.landmarks) for n in known if (face := faces[n]) is not None}
@@ -116,10 +117,10 @@ def main() -> None:
         _, pictures = pictures_of(Path(folder), options.size, options.faces, ("fp16", "int8"))
         rows = rows_of(pictures, Path(folder))
     print(f"{options.size} px, {options.faces} faces; distance of embeddings to the float32 picture's")
-    print(f"{'graph':<12}{'MiB':>6}{'dB':>7}{'levels':>8}{'distance p50':>14}{'worst':>8}{'faces':>7}")
+    print(f"{'graph':<24}{'MiB':>6}{'dB':>7}{'levels':>8}{'distance p50':>14}{'worst':>8}{'faces':>7}")
     for row in rows:
         print(
-            f"{row.precision:<12}{row.mebibytes:>6.1f}{row.psnr_db:>7.1f}{row.max_levels:>8}"
+            f"{row.precision:<24}{row.mebibytes:>6.1f}{row.psnr_db:>7.1f}{row.max_levels:>8}"
             f"{row.distance_p50:>14.3f}{row.distance_worst:>8.3f}{row.faces:>7}"
         )
     print(

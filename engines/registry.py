@@ -11,11 +11,10 @@ from typing import cast
 
 from engines.base import Engine
 from engines.cuda_driver import find_gpu
+from engines.graphs import CPU, HALF
 from face.errors import EngineUnavailable, ModelUnavailable, WrongUse
 
 logger = logging.getLogger(__name__)
-HALF = "-fp16"  # a graph's name in half precision: these builders take a graph's types as they are
-WINOGRAD = "-cpu"  # its name with fewer multiplications, where export found that to pay
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,8 @@ class Backend:
     needs: str  # the distribution it imports, with the line that installs it
     gpu: bool = False  # runs on NVIDIA GPUs alone
     by_itself: bool = True  # may be taken by `auto`: opens in seconds
-    variant: str = ""  # of a network named without suffix, this form of it first, where it is there
+    variant: str = ""  # of a network named without suffix, this form of it first, where it is there: TensorRT
+    # takes a graph's types as they are
 
 
 # In the order in which `auto` asks them.
@@ -56,7 +56,7 @@ BACKENDS: dict[str, Backend] = {
             ".onnx",
             "engines.onnx_engine",
             "onnxruntime (pip install onnxruntime)",
-            variant=WINOGRAD,
+            variant=CPU,
         ),
         Backend("torch", ".safetensors", "engines.torch_engine", "torch (pip install 'facepuppet[export]')"),
         Backend(

@@ -9,7 +9,7 @@ import torch
 
 from engines.base import Array, Provenance, TensorSpec, check_arrays, one_sample
 from engines.networks.frozen import frozen
-from engines.networks.live_store import load_runnable
+from engines.networks.half import load_runnable
 
 
 class TorchEngine:

@@ -12,7 +12,7 @@ import torch
 from engines.base import Provenance, one_sample
 from engines.device_runner import DeviceRunner
 from engines.networks.frozen import frozen
-from engines.networks.live_store import load_runnable
+from engines.networks.half import load_runnable
 from engines.torch_device import TorchDevice, TorchStage, why_no_cuda
 from face.errors import EngineUnavailable
 

@@ -1,49 +1,50 @@
 # SPDX-License-Identifier: MIT
-"""The playable model of the installed extra: the package's generator, our image head and directions.
+"""The playable model of the shipped generator: its graphs and those of our own weights for it.
 
 Nothing of the package's weights is kept in this project; the folder is made on the user's machine.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-import engines
-from engines.model_folder import sha256_of
-from engines.networks.directions import Directions
-from engines.networks.encoder import Encoder
-from engines.networks.feature_encoder import FeatureEncoder
-from engines.networks.half import half_live
-from engines.networks.live_store import save_live
-from engines.networks.mobile_stylegan import MobileHead, MobileSynthesis, cut_short
-from engines.networks.store import load_network, save_network
-from engines.networks.stylegan2 import Mapping
-from export.checkpoints.ffhq_mobile import (
+from engines.ffhq_mobile import (
+    DIRECTIONS,
+    ENCODER,
+    HEADS,
     LICENCE,
-    ORIGIN,
+    NAME,
+    NOTE,
+    PACKAGE,
     SHA256,
     VERSION,
-    find_ffhq_mobile,
-    read_ffhq_mobile,
+    own_file,
+    package_folder,
 )
-from export.live_graph import directions_live
+from engines.model_folder import sha256_of
+from engines.networks.directions import Directions
+from engines.networks.face_embedding import read_face_embedding
+from engines.networks.feature_encoder import FeatureEncoder
+from engines.networks.mobile_stylegan import MobileSynthesis
+from engines.networks.store import Network, build_network, load_network, save_network
+from engines.networks.stylegan2 import Mapping
+from engines.package_models import recogniser_model
+from export.checkpoints.ffhq_mobile import read_ffhq_mobile
+from export.live_export import describe, write_live
+from export.live_request import LiveRequest
 from export.model_folder import new_folder, write_index
 from export.onnx_export import save_graph
-from export.verify import PictureVerification, Verification, verify_graph, verify_live
+from export.verify import verify_graph
 from face.direction_parameters import NAMES
 from face.errors import ModelUnavailable, SinkUnavailable
 
-NAME = "ffhq-mobile"
-SIZES = (256, 512, 1024)
-STEPS = 5
-DIRECTIONS, ENCODER = "directions.safetensors", "encoder.safetensors"
-TERMS = (
-    "ffhq-mobile: its weights were distilled from NVIDIA's StyleGAN2-FFHQ: research and evaluation only, "
-    "not for commercial use"
-)
+logger = logging.getLogger(__name__)
+STEPS = 4
 
 Step = Callable[[str, int, int], None]  # what is done, how many, of how many
 
@@ -55,36 +56,30 @@ class Parts:
     synthesis: MobileSynthesis
     mapping: Mapping
     directions: Directions
-    encoder: Encoder | FeatureEncoder | None
+    encoder: FeatureEncoder  # without its recogniser
     w_mean: torch.Tensor  # (w_dim,)
-    key: str
-
-
-def weights_folder() -> Path:
-    """Our own weights beside the package's."""
-    return Path(next(iter(engines.__path__))) / "weights" / NAME
+    key: str  # of the generator at this size
 
 
 def load_parts(size: int) -> Parts:
     """Generator, mapping, directions and encoder of a size; ModelUnavailable names what is missing."""
-    imported = read_ffhq_mobile(find_ffhq_mobile())
+    imported = read_ffhq_mobile(package_folder(), size=size)
     generator, mapping = imported.networks["generator"], imported.networks["mapping"]
-    directions = load_network(_ours(DIRECTIONS))
     assert isinstance(generator, MobileSynthesis) and isinstance(mapping, Mapping)
-    assert isinstance(directions, Directions)
-    own = [DIRECTIONS]
-    if size != generator.config.size:
-        head = load_network(_ours(_head(size)))
-        assert isinstance(head, MobileHead)
-        generator = cut_short(generator, head, size=size)
-        own.append(_head(size))
-    encoder = load_network(_ours(ENCODER)) if (weights_folder() / ENCODER).is_file() else None
-    assert encoder is None or isinstance(encoder, Encoder | FeatureEncoder)
+    directions = load_network(own_file(DIRECTIONS), Directions)
+    stored = load_network(own_file(ENCODER), FeatureEncoder)
+    config = replace(stored.config, rows=generator.config.rows)
+    encoder = build_network(FeatureEncoder, config, stored.state_dict())
     digest = hashlib.sha256(f"{NAME} {VERSION} {size}".encode())
-    for text in (*SHA256.values(), *(sha256_of(weights_folder() / name) for name in own)):
+    for text in (*SHA256.values(), *([sha256_of(own_file(HEADS[size]))] if size in HEADS else [])):
         digest.update(text.encode())
     w_mean = mapping.w_avg.detach().reshape(-1, generator.config.w_dim)[0]
     return Parts(generator.eval(), mapping.eval(), directions.eval(), encoder, w_mean, digest.hexdigest())
+
+
+def whole_encoder(encoder: FeatureEncoder) -> FeatureEncoder:
+    """The encoder with the recogniser it looks through; ModelUnavailable where its package is missing."""
+    return encoder.attach(read_face_embedding(recogniser_model().read_bytes()))
 
 
 def make_model(out: Path, *, size: int, on_step: Step | None = None) -> Path:
@@ -96,38 +91,36 @@ def make_model(out: Path, *, size: int, on_step: Step | None = None) -> Path:
 
     step(0)
     parts = load_parts(size)
-    live = directions_live(parts.synthesis, parts.directions)
-    notes = {"origin": ORIGIN, "licence": LICENCE}
+    notes = {"origin": PACKAGE, "licence": LICENCE}
+    single: list[Network] = [parts.mapping]
+    said = [NOTE]
+    try:
+        single.append(whole_encoder(parts.encoder))
+    except ModelUnavailable as error:
+        said.append(f"the folder has no encoder graph: {error}")
+        logger.warning(said[-1])
     step(1)
     with new_folder(out) as folder:
         try:
-            save_graph(live, folder / "live.onnx", notes=notes)
-            save_graph(half_live(live), folder / "live-fp16.onnx", notes=notes)
-            save_live(live, folder / "live.safetensors", notes=notes)
+            moved = (parts.synthesis, parts.mapping, parts.directions)
+            networks = {network.role: network for network in moved}
+            live = write_live(networks, folder, LiveRequest(("fp16",)), origins=(), notes=notes)
             step(2)
-            save_graph(parts.mapping, folder / "mapping.onnx", notes=notes)
-            save_network(parts.mapping, folder / "mapping.safetensors", notes=notes)
+            described: dict[str, Any] = live.described()
+            for network in single:
+                path = folder / f"{network.role}.onnx"
+                save_graph(network, path, notes=notes)
+                described[network.role] = describe(network, verify_graph(network, path))
             step(3)
-            checked: dict[str, PictureVerification | Verification] = {}
-            checked["live"] = verify_live(live, folder / "live.onnx")
-            checked["live-fp16"] = verify_live(live, folder / "live-fp16.onnx", precision="fp16")
-            step(4)
-            checked["mapping"] = verify_graph(parts.mapping, folder / "mapping.onnx")
-            described = {
-                role: {
-                    "inputs": [asdict(spec) for spec in network.inputs],
-                    "outputs": [asdict(spec) for spec in network.outputs],
-                    "verified": asdict(checked[role]),
-                }
-                for role, network in (("live", live), ("live-fp16", live), ("mapping", parts.mapping))
-            }
+            for network in (live.live.generator, live.live.mover, parts.mapping):
+                save_network(network, folder / f"{network.role}.safetensors", notes=notes)
             index = {
                 "name": f"{NAME}-{size}",
                 "key": parts.key,
-                "origin": ORIGIN,
+                "origin": PACKAGE,
                 "licence": LICENCE,
-                "notes": [TERMS],
-                "source": {"package": f"random-face {VERSION}", "sha256": SHA256["SynthesisNetwork.bin"]},
+                "notes": said,
+                "source": {"package": f"{PACKAGE} {VERSION}", "sha256": SHA256["SynthesisNetwork.bin"]},
                 "parameters": list(NAMES),
                 "graphs": described,
                 "made_with": {"torch": torch.__version__},
@@ -137,14 +130,3 @@ def make_model(out: Path, *, size: int, on_step: Step | None = None) -> Path:
             raise SinkUnavailable(f"cannot write {out} ({error.strerror}); free space there") from error
     step(STEPS)
     return out
-
-
-def _head(size: int) -> str:
-    return f"head{size}.safetensors"
-
-
-def _ours(name: str) -> Path:
-    path = weights_folder() / name
-    if not path.is_file():
-        raise ModelUnavailable(f"{path} is missing, expected a file of this version; reinstall facepuppet")
-    return path

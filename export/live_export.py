@@ -1,45 +1,49 @@
 # SPDX-License-Identifier: MIT
-"""A method's live graphs into a model folder, in each precision asked for, and engines. Knows the order.
+"""Generator and mover of a method into a model folder, in each precision asked for, and engines of them.
 
-live.onnx        float32, for a CPU and as what the others are held against
-live-cpu.onnx    float32 with fewer multiplications, where that pays: what ONNX Runtime takes
-live-fp16.onnx   half precision, for a GPU
-live-int8.onnx   int8 convolutions, calibrated on latents of the mapping network
-live-fp16.sm89.engine, ...    built ahead of time, of the lower precisions where there are any
+generator_live.onnx        float32, for a CPU and as what the others are held against
+generator_live-cpu.onnx    float32 with fewer multiplications, where that pays: what ONNX Runtime takes
+generator_live-fp16.onnx   half precision, for a GPU
+generator_live-int8.onnx   int8 convolutions, calibrated on latents of the mapping network
+mover.onnx                 float32
+mover.sm89.engine, generator_live-fp16.sm89.engine, ...    built ahead of time, the generator's of the lower
+                           precisions where there are any; the encoder's too, where the folder has one
 """
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from engines.base import Array
 from engines.cache import EngineCache, Progress
-from engines.networks.half import half_live
-from engines.networks.live import Live, LiveConfig
+from engines.graphs import CPU, ENCODER, GENERATOR, MOVER
+from engines.networks.half import half_generator
+from engines.networks.live import Live, LiveGenerator
 from engines.networks.store import Network
-from engines.networks.stylegan2 import Mapping
-from engines.registry import WINOGRAD
-from export import LiveRequest
 from export.live_graph import live_of
+from export.live_request import LiveRequest
 from export.onnx_export import save_graph
 from export.precision import PRECISIONS
 from export.quantise import Quantised, quantise_graph
 from export.tensorrt_rtx import BuiltEngine, build_engines, load_builder, parsed
-from export.verify import PictureVerification, random_motions, verify_live
+from export.verify import (
+    PictureVerification,
+    Verification,
+    latents_of,
+    random_motions,
+    verify_generator,
+    verify_graph,
+    verify_live,
+)
 from export.winograd import winograd_graph
 from face.errors import BadCheckpoint, WrongUse
 
 logger = logging.getLogger(__name__)
 
-ROLE = "live"
-CPU_ROLE = f"{ROLE}{WINOGRAD}"
 PSI = {"stelabou-directions": 0.7}  # of methods whose authors truncate; by the mover's origin
 CALIBRATION, CALIBRATION_SEED = 16, 4  # pictures; other motions than the verification's
-SAMPLE_PSI = 0.7  # of the latents that graphs are calibrated and tried with
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +51,32 @@ class LiveGraphs:
     """What was written."""
 
     live: Live
-    verified: dict[str, PictureVerification]  # by role
+    verified: dict[str, PictureVerification | Verification]  # by role
+    together: PictureVerification  # of both float32 graphs in a row
     quantised: Quantised | None
     engines: tuple[BuiltEngine, ...]
 
-    def described(self, role: str) -> dict[str, Any]:
-        """The role's entry in model.json."""
-        return {
-            "kind": self.live.kind,
-            "inputs": [asdict(spec) for spec in self.live.inputs],
-            "outputs": [asdict(spec) for spec in self.live.outputs],
-            "config": asdict(self.live.config),
-            "verified": asdict(self.verified[role]),
-            **({"int8": asdict(self.quantised)} if self.quantised and role.endswith("int8") else {}),
-        }
+    def described(self) -> dict[str, dict[str, Any]]:
+        """The entries of model.json, by role."""
+        entries = {}
+        for role, verified in self.verified.items():
+            network = self.live.mover if role == MOVER else self.live.generator
+            entries[role] = describe(network, verified)
+        entries[MOVER]["verified_together"] = asdict(self.together)
+        if self.quantised is not None:
+            entries[f"{GENERATOR}-int8"]["int8"] = asdict(self.quantised)
+        return entries
+
+
+def describe(network: Network, verified: Verification | PictureVerification | None) -> dict[str, Any]:
+    """What a player must know to use a network, and how its graph was verified, as model.json has it."""
+    return {
+        "kind": network.kind,
+        "inputs": [asdict(spec) for spec in network.inputs],
+        "outputs": [asdict(spec) for spec in network.outputs],
+        "config": asdict(network.config),
+        "verified": None if verified is None else asdict(verified),
+    }
 
 
 def check_request(request: LiveRequest) -> None:
@@ -75,7 +91,7 @@ def check_request(request: LiveRequest) -> None:
 
 
 def write_live(
-    networks: dict[str, Network],
+    networks: Mapping[str, Network],
     folder: Path,
     request: LiveRequest,
     *,
@@ -87,61 +103,54 @@ def write_live(
     psi = request.psi
     if psi is None:
         psi = next((PSI[origin] for origin in origins if origin in PSI), 1.0)
-    live = live_of(networks, LiveConfig(psi, request.limit))
+    live = live_of(networks, psi=psi, limit=request.limit)
     mapping = networks.get("mapping")
-    samples = likely_motions(live, mapping, seed=CALIBRATION_SEED + 1, count=4)
-    verified: dict[str, PictureVerification] = {}
+    motions = random_motions(live, mapping=mapping, seed=CALIBRATION_SEED + 1)
+    latents = latents_of(live, motions)
+    verified: dict[str, PictureVerification | Verification] = {}
     quantised = None
-    base = folder / f"{ROLE}.onnx"
+    base, mover = folder / f"{GENERATOR}.onnx", folder / f"{MOVER}.onnx"
     for precision in dict.fromkeys(("fp32", *request.precisions)):
-        role = ROLE if precision == "fp32" else f"{ROLE}-{precision}"
+        role = GENERATOR if precision == "fp32" else f"{GENERATOR}-{precision}"
         path = folder / f"{role}.onnx"
-        progress(f"{role}.onnx", 0.0)
+        progress(path.name, 0.0)
         if precision == "int8":
-            seen = likely_motions(live, mapping, seed=CALIBRATION_SEED, count=CALIBRATION)
-            quantised = quantise_graph(base, path, seen)
+            seen = random_motions(live, mapping=mapping, seed=CALIBRATION_SEED, count=CALIBRATION)
+            quantised = quantise_graph(base, path, latents_of(live, seen))
         else:
-            save_graph(live if precision == "fp32" else half_live(live), path, notes=notes)
-        verified[role] = verify_live(live, path, precision=precision, samples=samples)
-        progress(f"{role}.onnx", 1.0)
-        logger.info("%s.onnx is at %.1f dB of torch", role, verified[role].psnr_db)
-    lower = [folder / f"{role}.onnx" for role in verified if role != ROLE]
-    found = _cpu_form(live, base, samples)
-    verified |= {CPU_ROLE: found} if found else {}
+            drawn = live.generator if precision == "fp32" else half_generator(live.generator)
+            save_graph(drawn, path, notes=notes)
+        found = verify_generator(live.generator, path, latents, precision=precision)
+        verified[role] = found
+        progress(path.name, 1.0)
+        logger.info("%s is at %.1f dB of torch", path.name, found.psnr_db)
+    lower = [folder / f"{role}.onnx" for role in verified if role != GENERATOR]
+    save_graph(live.mover, mover, notes=notes)
+    verified[MOVER] = verify_graph(live.mover, mover)
+    together = verify_live(live, base, mover, motions)
+    fewer = write_cpu_form(live.generator, base, latents)
+    verified |= {f"{GENERATOR}{CPU}": fewer} if fewer else {}
     engines: tuple[BuiltEngine, ...] = ()
     if request.capabilities:
         cache = None if request.engine_cache is None else EngineCache(request.engine_cache)
+        graphs = [*(lower or [base]), mover, *folder.glob(f"{ENCODER}.onnx")]
         engines = build_engines(
-            lower or [base], folder, capabilities=request.capabilities, cache=cache, progress=progress
+            graphs, folder, capabilities=request.capabilities, cache=cache, progress=progress
         )
-    return LiveGraphs(live, verified, quantised, engines)
+    return LiveGraphs(live, verified, together, quantised, engines)
 
 
-def _cpu_form(live: Live, base: Path, samples: list[dict[str, Array]]) -> PictureVerification | None:
-    """Write live-cpu.onnx and hold it against torch; no file where it does not pay or fit."""
-    path = base.with_name(f"{CPU_ROLE}.onnx")
+def write_cpu_form(
+    generator: LiveGenerator, base: Path, latents: Sequence[dict[str, Array]]
+) -> PictureVerification | None:
+    """Write the -cpu form beside `base` and hold it against torch; no file where it does not pay or fit."""
+    path = base.with_name(f"{base.stem}{CPU}.onnx")
     if not winograd_graph(base, path):
         path.unlink()
         return None
     try:
-        return verify_live(live, path, samples=samples)
+        return verify_generator(generator, path, latents)
     except BadCheckpoint as error:
         logger.warning("left out: %s", error)
         path.unlink()
         return None
-
-
-def likely_motions(live: Live, mapping: Network | None, *, seed: int, count: int) -> list[dict[str, Array]]:
-    """Random motions of latents that the generator has learned, where its mapping network is there."""
-    samples = random_motions(live, count=count, seed=seed)
-    named = [spec.name for spec in live.inputs if spec.name == "identity"]
-    if not isinstance(mapping, Mapping) or not named or mapping.config.label_dim:
-        return samples
-    rng = np.random.default_rng(seed)
-    for arrays in samples:
-        z = torch.tensor(rng.standard_normal((1, mapping.config.z_dim)).astype(np.float32))
-        with torch.inference_mode():
-            w: Array = mapping(z, torch.tensor(SAMPLE_PSI)).numpy()
-        if w.shape == arrays["identity"].shape:
-            arrays["identity"] = w
-    return samples

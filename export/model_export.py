@@ -15,13 +15,11 @@ import torch
 
 from engines.cache import Progress
 from engines.model_folder import sha256_of
-from engines.networks.live_store import save_live
-from engines.networks.store import Network, kind_of, save_network
-from export import LiveRequest
+from engines.networks.store import Network, save_network
 from export.checkpoints.identify import import_checkpoint
 from export.checkpoints.imported import Imported
-from export.live_export import LiveGraphs, check_request, write_live
-from export.live_graph import MOVERS
+from export.live_export import LiveGraphs, check_request, describe, write_live
+from export.live_request import LiveRequest
 from export.model_folder import new_folder, write_index
 from export.onnx_export import save_graph
 from export.style_parts import style_parts
@@ -86,16 +84,17 @@ def export_model(
                     save_graph(network, folder / f"{role}.onnx", notes=notes)
                     graphs[role] = verify_graph(network, folder / f"{role}.onnx")
                     logger.info("%s.onnx agrees with torch", role)
-            described = {r: _described(n, graphs.get(r)) for r, n in imported.networks.items()}
+            described = {r: describe(n, graphs.get(r)) for r, n in imported.networks.items()}
             if live is not None:
                 origins = tuple(part.origin for part in parts)
                 lively = write_live(
                     imported.networks, folder, live, origins=origins, notes=notes, progress=progress
                 )
                 if safetensors:
-                    save_live(lively.live, folder / "live.safetensors", notes=notes)
+                    for network in (lively.live.generator, lively.live.mover):
+                        save_network(network, folder / f"{network.role}.safetensors", notes=notes)
                 graphs |= lively.verified
-                described |= {role: lively.described(role) for role in lively.verified}
+                described |= lively.described()
             index = {
                 "origin": imported.origin,
                 "licence": imported.licence,
@@ -138,28 +137,17 @@ def _merged(paths: Sequence[Path], parts: Sequence[Imported]) -> Imported:
 def _playable(
     parts: Sequence[Imported], sources: Sequence[dict[str, Any]], imported: Imported
 ) -> dict[str, Any]:
-    """What a player asks of a folder with a live graph: a key of the weights in it, and what moves it."""
+    """What a player asks of a folder with live graphs: a key of the generator, and what moves it."""
     used = sorted(
         str(source["sha256"])
         for part, source in zip(parts, sources, strict=True)
-        if {"generator", *MOVERS} & set(part.networks)
+        if "generator" in part.networks
     )
     found: dict[str, Any] = {"key": hashlib.sha256(" ".join(used).encode()).hexdigest()}
     if imported.parameters is not None:
         meant = asdict(imported.parameters)
         found |= {"parameters": meant["names"], "ranges": meant["ranges"], "scales": meant["scales"]}
     return found
-
-
-def _described(network: Network, verification: Verification | PictureVerification | None) -> dict[str, Any]:
-    """What a player must know to use a network, and how it was verified."""
-    return {
-        "kind": kind_of(network),
-        "inputs": [asdict(spec) for spec in network.inputs],
-        "outputs": [asdict(spec) for spec in network.outputs],
-        "config": asdict(network.config),
-        "verified": None if verification is None else asdict(verification),
-    }
 
 
 def _versions() -> dict[str, str]:

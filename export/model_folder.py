@@ -18,7 +18,7 @@ from face.errors import SinkUnavailable
 def new_folder(out: Path) -> Iterator[Path]:
     """A scratch folder beside `out`; its files move into `out` when the block ends well, and vanish when not.
 
-    An existing folder keeps its other files; those of the same name are replaced, model.json last.
+    An existing folder keeps its other files; those of the same name are replaced, its index last.
     """
     if out.exists() and not out.is_dir():
         raise SinkUnavailable(f"{out} is a file, expected a folder or a new name; choose another --out")
@@ -45,7 +45,9 @@ def _publish(scratch: Path, out: Path) -> None:
             scratch.chmod(0o755)
             os.replace(scratch, out)
             return
-        for path in sorted(scratch.iterdir(), key=lambda p: p.name == INDEX):
+        for path in sorted(scratch.iterdir(), key=lambda p: p.suffix == ".json"):
+            if path.is_dir() and (out / path.name).is_dir():
+                shutil.rmtree(out / path.name)
             os.replace(path, out / path.name)
     except OSError as error:
         raise SinkUnavailable(f"cannot write {out} ({error.strerror}); choose another --out") from error

@@ -18,16 +18,15 @@ The graphs and their contract (N is free):
     tracker.onnx     image (N, 3, 224, 224) in [0, 1]       shape, texture, expression, pose, camera, light
 
 Everything is float32. A conditional mapping network has a third input, label (N, label_dim); ReStyle's
-encoder runs its whole loop in one call. The live graphs of a method (static batch 1, uint8 out) are those of
-export/live_graph.py.
+encoder runs its whole loop in one call. The live graphs of a method, generator and mover, are those of
+engines/graphs.py.
 """
 
 from pathlib import Path
 
 import onnx
 
-from engines.networks.live import Live
-from engines.networks.store import Network, kind_of
+from engines.networks.store import Network
 from export.tape import record
 
 ONE_FILE_BYTES = (
@@ -35,11 +34,10 @@ ONE_FILE_BYTES = (
 )
 
 
-def save_graph(network: Network | Live, path: Path, *, notes: dict[str, str] | None = None) -> None:
+def save_graph(network: Network, path: Path, *, notes: dict[str, str] | None = None) -> None:
     """Write the graph of one network; `notes` (licence, provenance) travel in its metadata."""
-    kind = network.kind if isinstance(network, Live) else kind_of(network)
-    model = record(network.eval(), network.inputs, network.outputs, title=kind)
-    onnx.helper.set_model_props(model, {"kind": kind, **(notes or {})})
+    model = record(network.eval(), network.inputs, network.outputs, title=network.kind)
+    onnx.helper.set_model_props(model, {"kind": network.kind, **(notes or {})})
     size = sum(len(constant.raw_data) for constant in model.graph.initializer)
     if size > ONE_FILE_BYTES:
         onnx.save_model(model, path, save_as_external_data=True, location=f"{path.name}.data")

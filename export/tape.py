@@ -211,6 +211,38 @@ def _max_pool(call: Call) -> str:
     return call.add("MaxPool", call.value(0), **attributes)
 
 
+def _average_pool(call: Call) -> str:
+    kernel, stride, padding = (list(call.arg(i, default)) for i, default in ((1, ()), (2, ()), (3, (0, 0))))
+    if any(padding) or call.arg(4, False):
+        raise TypeError("avg_pool2d with padding or ceil_mode has no translation to ONNX; pad before")
+    return call.add("AveragePool", call.value(0), kernel_shape=kernel, strides=stride or kernel)
+
+
+def _adaptive_pool(call: Call) -> str:
+    """As products with a matrix an axis: cells may overlap, which no pooling of ONNX does."""
+    (height, width), (rows, columns) = call.args[0].shape[2:], call.args[1]
+    across = call.graph.constant(_cells(width, columns).T)
+    down = call.add("MatMul", call.graph.constant(_cells(height, rows)), call.value(0))  # (N, C, rows, W)
+    return call.add("MatMul", down, across)
+
+
+def _cells(size: int, count: int) -> NDArray[np.float32]:
+    """(count, size) means of the pixels from floor(i size / count) up to ceil((i + 1) size / count)."""
+    means = np.zeros((count, size), np.float32)
+    for cell in range(count):
+        start, end = cell * size // count, -(-(cell + 1) * size // count)
+        means[cell, start:end] = 1 / (end - start)
+    return means
+
+
+def _pad(call: Call) -> str:
+    if call.arg(2, 0):
+        raise TypeError("padding by other numbers than 0 has no translation to ONNX; add them before")
+    pairs = list(zip(call.args[1][::2], call.args[1][1::2], strict=True))[::-1]  # of the last axes
+    pairs = [(0, 0)] * (call.result.ndim - len(pairs)) + pairs
+    return call.add("Pad", call.value(0), call.graph.shape([*(a for a, _ in pairs), *(b for _, b in pairs)]))
+
+
 def _addmm(call: Call) -> str:
     return call.add("Gemm", call.value(1), call.value(2), call.value(0))
 
@@ -323,6 +355,9 @@ TRANSLATIONS: dict[str, Callable[[Call], str]] = {
     "_prelu_kernel": lambda call: call.add("PRelu", call.value(0), call.value(1)),
     "convolution": _convolution,
     "max_pool2d_with_indices": _max_pool,
+    "avg_pool2d": _average_pool,
+    "_adaptive_avg_pool2d": _adaptive_pool,
+    "constant_pad_nd": _pad,
     "native_batch_norm": _batch_norm,
     "_native_batch_norm_legit_no_training": _batch_norm,
     "upsample_bilinear2d": _bilinear,

@@ -16,26 +16,38 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engines.networks.encoder import Encoder
+from engines.ffhq_mobile import NAME
+from engines.graphs import GENERATOR, W
 from engines.networks.face_embedding import FaceEmbedding
 from engines.networks.feature_encoder import FeatureEncoder
-from export.ffhq_model import NAME, Parts, load_parts
-from export.live_graph import directions_live
+from export.ffhq_model import Parts, load_parts
+from export.live_export import write_cpu_form
+from export.live_graph import generator_of
 from export.model_folder import new_folder
 from export.onnx_export import save_graph
 from face.alignment import AlignedCrop, aligned_crop
-from face.direction_parameters import parameters_of
 from face.errors import ModelUnavailable, SinkUnavailable
 from face.photo import read_photo
 from methods.crop_reader import motion_in_crop
-from methods.identity import LIVE, LONGEST_PX, Identity, write_identity
+from methods.identity import (
+    LONGEST_PX,
+    READ_PX,
+    Code,
+    Identity,
+    code_folder,
+    earlier_index,
+    is_portrait_of,
+    read_identity,
+    remove_strangers,
+    write_identity,
+)
 from methods.portrait import Portrait, open_portrait
 from training.judges import open_embedding, to_images
 from training.likeness import Likeness, face_weight
 
 Step = Callable[[str, int, int], None]  # what is done, how many, of how many
 
-READ_PX = ENCODER_PX = 256
+ENCODER_PX = 256
 # Pull of the code towards W: rows towards their mean, their mean towards where it started.
 ROWS_TOGETHER, NEAR_START = 0.02, 0.005
 WARM_SHARE, COOL_SHARE = 0.05, 0.4  # of the steps: rate rises, rate falls
@@ -78,6 +90,7 @@ def enrol(
 ) -> Enrolled:
     """Write the identity folder `out`; nothing is left when it fails or is interrupted.
 
+    An identity of the same portrait that is there already keeps its codes in other generators and sizes.
     Raises BadPortrait or BadImage for the photo, ModelUnavailable for what is not installed.
     """
     config = config or EnrolConfig()
@@ -125,12 +138,9 @@ class _Work:
     def _first_code(self) -> Tensor:
         rows = self.parts.synthesis.config.rows
         mean = self.parts.w_mean.expand(1, rows, -1).clone()
-        encoder = self.parts.encoder
-        if isinstance(encoder, FeatureEncoder):
-            if self.recogniser is None:
-                return mean
-            encoder.attach(self.recogniser)
-        return mean if encoder is None else encoded(encoder, self.crop.image, mean)
+        if self.recogniser is None:
+            return mean
+        return encoded(self.parts.encoder.attach(self.recogniser), self.crop.image)
 
     def _picture(self) -> Tensor:
         with torch.no_grad():
@@ -209,56 +219,73 @@ class _Work:
             distance_tuned=self.likeness.identity_distance(picture),
             psnr_db=10 * float(np.log10(4 / max(error, 1e-9))),
         )
+        digest = hashlib.sha256(photo.read_bytes()).hexdigest()
+        before = earlier_index(out)
+        same = before is not None and is_portrait_of(digest, before)
+        size = self.crop.image.shape[0]
         with new_folder(out) as folder:
             try:
+                graph = folder / code_folder(self.parts.key, size) / f"{GENERATOR}.onnx"
+                graph.parent.mkdir()
                 if tuned:
                     self.on_step("writing", 0, 2)
-                    live = directions_live(self.synthesis, self.parts.directions)
-                    save_graph(live, folder / LIVE, notes={"portrait": self.name})
+                    self._save_generator(graph)
                 self.on_step("writing", 1, 2)
                 seconds = round(time.perf_counter() - self.began_s, 1)
                 facts = {key: value for key, value in asdict(enrolled).items() if key != "folder"}
+                code = Code(
+                    model=f"{NAME}-{size}",
+                    key=self.parts.key,
+                    size=size,
+                    w=self.code[0].numpy().astype(np.float32),
+                    graph=graph.with_suffix("") if tuned else None,
+                )
                 identity = Identity(
-                    name=self.name,
-                    model=self.parts.key,
-                    size=self.crop.image.shape[0],
-                    w_plus=self.code[0].numpy().astype(np.float32),
-                    p_source=parameters_of(self.motion),
+                    name=before["portrait"]["name"] if before and same else self.name,
                     portrait=self.portrait.image,
                     alpha=self.portrait.alpha,
                     landmarks=self.portrait.landmarks,
-                    blendshapes=self.motion.blendshapes,
-                    live=folder / LIVE if tuned else None,
+                    motion=self.motion,
+                    codes=(code,),
                 )
                 write_identity(
                     folder,
                     identity,
                     quad=self.crop.quad,
-                    portrait_sha256=hashlib.sha256(photo.read_bytes()).hexdigest(),
-                    model={"name": f"{NAME}-{identity.size}", "key": self.parts.key},
+                    portrait_sha256=before["portrait"]["sha256"] if before and same else digest,
                     facts={**facts, "seconds": seconds},
+                    beside=before if same and _is_whole(out) else None,
                 )
             except OSError as error:
                 raise SinkUnavailable(
                     f"cannot write {out} ({error.strerror}); choose another --out"
                 ) from error
+        if before is not None:
+            remove_strangers(out, before)
         self.on_step("writing", 2, 2)
         return Enrolled(**{**asdict(enrolled), "seconds": seconds})
 
+    def _save_generator(self, path: Path) -> None:
+        """The tuned generator, and its form for ONNX Runtime where that pays."""
+        live = generator_of(self.synthesis)
+        save_graph(live, path, notes={"portrait": self.name})
+        write_cpu_form(live, path, [{W: self.code.numpy()}])
 
-def encoded(encoder: Encoder | FeatureEncoder, crop: np.ndarray, mean: Tensor) -> Tensor:
-    """(1, rows, w_dim) the encoder's guess for a crop (S, S, 3); `mean` (1, rows, w_dim) gives the shape."""
+
+def _is_whole(out: Path) -> bool:
+    try:
+        return bool(read_identity(out).codes)
+    except ModelUnavailable:
+        return False
+
+
+def encoded(encoder: FeatureEncoder, crop: np.ndarray) -> Tensor:
+    """(1, rows, w_dim) the encoder's guess for a crop (S, S, 3)."""
     image = to_images(crop[None])
     if image.shape[-1] != ENCODER_PX:
         image = nn.functional.interpolate(image, size=(ENCODER_PX, ENCODER_PX), mode="area")
     with torch.no_grad():
-        code = encoder(image)
-    if code.ndim == 2:
-        code = code[:, None].expand(-1, mean.shape[1], -1)
-    short = mean.shape[1] - code.shape[1]
-    if short > 0:
-        code = torch.cat([code, code[:, -1:].expand(-1, short, -1)], 1)
-    return code[:, : mean.shape[1]].clone()
+        return encoder(image).clone()
 
 
 def bounded_rows(code: Tensor) -> Tensor:

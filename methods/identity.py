@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""An enrolled portrait as a folder: its latent code, its photo, its own generator. Knows no network.
+"""An enrolled portrait as a folder: its photo, its face, and its code in one or several generators.
 
-identity.json    format, model it belongs to, portrait's name and sha256, size, quad, sha256 of each file
-identity.npz     w_plus (rows, 512), p_source (d,), landmarks (478, 3) in pixels of portrait.png,
-                 blendshapes (52,)
-portrait.png     the photo, at most LONGEST_PX; mask.png its person; thumbnail.jpg
-live.onnx        the generator tuned on this portrait; missing where the model's own is used
+identity.json       format, portrait's name and sha256, quad, generators, size and sha256 of each file
+portrait.png        the photo, at most LONGEST_PX; mask.png its person; thumbnail.jpg
+face.npz            landmarks (478, 3) in pixels of portrait.png; motion, the vector of face/motion_vector.py:
+                    what the tracker reads in the aligned square of READ_PX pixels
+<key>-<size>/       for each generator and size:
+  code.npz          w (rows, w_dim); where a method keeps them, feature (channels, S, S) and rest (n,)
+  generator_live.onnx   the generator tuned on this portrait; missing where the model's own is used
 """
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from io import BytesIO
+from pathlib import Path, PurePosixPath
 from typing import Any
 from zipfile import BadZipFile
 
@@ -19,35 +23,64 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import model_folder
+from engines.graphs import GENERATOR
+from engines.model_folder import sha256_of
 from face.arrays import Floats, Image
 from face.errors import ModelUnavailable
+from face.motion import LANDMARKS, Motion
+from face.motion_vector import SIZE, motion_of, vector_of_motion
 
-FORMAT = "facepuppet-identity-1"
+FORMAT = "facepuppet-identity-2"
+FIRST_FORMAT = "facepuppet-identity-1"
 INDEX = "identity.json"
-NUMBERS = "identity.npz"
+FACE = "face.npz"
+CODE = "code.npz"
 PORTRAIT = "portrait.png"
 MASK = "mask.png"
 THUMBNAIL = "thumbnail.jpg"
-LIVE = "live.onnx"
 LONGEST_PX = 2048  # of the photo that is kept
+READ_PX = 256  # side of the aligned square in which the tracker reads every portrait
 THUMBNAIL_PX = 160
 
 
 @dataclass(frozen=True, slots=True)
+class Code:
+    """What stands for a portrait in one generator at one size; arrays are read-only by agreement."""
+
+    model: str  # name of the model it was made with, for people
+    key: str  # of the generator, see LiveModel
+    size: int  # side of the generated crop
+    w: Floats  # (rows, w_dim)
+    feature: Floats | None = None  # (channels, S, S) offset of a feature map
+    rest: Floats | None = None  # (n,) numbers a method keeps of the portrait at rest
+    graph: Path | None = None  # its own tuned generator, without suffix, as open_engine takes it
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
-    """One portrait a generator can draw; arrays are read-only by agreement."""
+    """One portrait that generators can draw; arrays are read-only by agreement."""
 
     name: str
-    model: str  # key of the model it was made with, see LiveModel
-    size: int  # side of the generated crop
-    w_plus: Floats  # (rows, 512)
-    p_source: Floats  # (d,) the face parameters of the portrait itself
     portrait: Image  # the photo the generated crop returns into
     alpha: Floats  # (H, W) 1 = person
     landmarks: Floats  # (478, 3) pixels of `portrait`
-    blendshapes: Floats  # (52,) as the tracker reads the portrait
-    live: Path | None  # its own tuned graph
+    motion: Motion  # its face as the tracker reads it in the aligned square, without neutral
+    codes: tuple[Code, ...]  # the one enrolled last at the end
+
+    def has(self, key: str, size: int) -> bool:
+        """Whether it was enrolled for that generator at that size."""
+        return any((code.key, code.size) == (key, size) for code in self.codes)
+
+    def code(self, key: str, size: int, model: str) -> Code:
+        """Its code in that generator; ModelUnavailable where it was enrolled for others alone."""
+        for code in self.codes:
+            if (code.key, code.size) == (key, size):
+                return code
+        made = ", ".join(f"{code.model} ({code.key[:12]})" for code in self.codes)
+        raise ModelUnavailable(
+            f"identity {self.name} was made with model {made}, expected {model} ({key[:12]}); "
+            "enroll the portrait again, or name its model with --model"
+        )
 
 
 def is_identity(path: Path) -> bool:
@@ -57,35 +90,90 @@ def is_identity(path: Path) -> bool:
 
 def read_identity(path: Path) -> Identity:
     """Everything of an identity folder, each file held against its sha256; ModelUnavailable names a fault."""
-    index = _index(path)
-    _check_files(path, index)
+    index = read_index(path)
+    files = _Files(path, index)
     try:
-        with np.load(path / NUMBERS, allow_pickle=False) as stored:
-            w_plus, p_source, landmarks, blendshapes = (
-                stored[name].astype(np.float32) for name in ("w_plus", "p_source", "landmarks", "blendshapes")
-            )
-        live = path / LIVE if index["tuned"] else None
-        portrait = _picture(path / PORTRAIT, cv2.IMREAD_COLOR)
-        alpha = _picture(path / MASK, cv2.IMREAD_GRAYSCALE)
-        model, size, name = str(index["model"]["key"]), int(index["size"]), str(index["portrait"]["name"])
+        with np.load(BytesIO(files.read(FACE)), allow_pickle=False) as stored:
+            landmarks, vector = (stored[name].astype(np.float32) for name in ("landmarks", "motion"))
+        portrait = _picture(files.read(PORTRAIT), cv2.IMREAD_COLOR)
+        alpha = _picture(files.read(MASK), cv2.IMREAD_GRAYSCALE)
+        codes = tuple(_code(files, entry) for entry in index["generators"])
+        name = str(index["portrait"]["name"])
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise _damaged(path, str(error)) from error
-    fits = w_plus.ndim == 2 and p_source.ndim == 1 and blendshapes.shape == (52,)
-    fits = fits and landmarks.shape == (478, 3) and bool(np.isfinite(w_plus).all())
+    files.check_rest()
+    fits = landmarks.shape == (LANDMARKS, 3) and vector.shape == (SIZE,) and bool(codes)
+    fits = fits and all(code.w.ndim == 2 and bool(np.isfinite(code.w).all()) for code in codes)
     if not fits or alpha.shape != portrait.shape[:2]:
         raise _damaged(path, "its arrays do not fit together")
     return Identity(
         name=name,
-        model=model,
-        size=size,
-        w_plus=w_plus,
-        p_source=p_source,
         portrait=np.ascontiguousarray(portrait[..., ::-1]),  # cv2 reads BGR
         alpha=(alpha / np.float32(255)).astype(np.float32),
         landmarks=landmarks,
-        blendshapes=blendshapes,
-        live=live,
+        motion=motion_of(vector, (READ_PX, READ_PX), captured_s=0.0),
+        codes=codes,
     )
+
+
+def read_index(path: Path) -> dict[str, Any]:
+    """What identity.json says; ModelUnavailable for another format, with the command that makes this one."""
+    try:
+        index = json.loads((path / INDEX).read_text(encoding="utf-8"))
+        found = index["format"]
+    except OSError as error:
+        raise ModelUnavailable(
+            f"no identity in {path} ({error.strerror}); make one with: facepuppet enroll"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, str(error)) from error
+    if found == FIRST_FORMAT:
+        raise ModelUnavailable(
+            f"{path} is an identity of an earlier version ({found}), expected {FORMAT!r}; "
+            f"run: facepuppet enroll {path / PORTRAIT} --out {path}"
+        )
+    if found != FORMAT:
+        raise ModelUnavailable(f"{path / INDEX} is {found!r}, expected {FORMAT!r}; enroll the portrait again")
+    assert isinstance(index, dict)
+    return index
+
+
+def earlier_index(path: Path) -> dict[str, Any] | None:
+    """What the index of an identity of any format says; None where there is none that can be read."""
+    try:
+        index = json.loads((path / INDEX).read_text(encoding="utf-8"))
+        named = [index["portrait"]["name"], index["portrait"]["sha256"]]
+        named += [text for file in index["files"] for text in (file["name"], file["sha256"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return index if all(isinstance(text, str) for text in named) else None
+
+
+def is_portrait_of(photo_sha256: str, index: Mapping[str, Any]) -> bool:
+    """Whether a photo is the one an identity of any format was made of, or the copy in its folder."""
+    kept = (file["sha256"] for file in index["files"] if file["name"] == PORTRAIT)
+    return photo_sha256 in (index["portrait"]["sha256"], *kept)
+
+
+def remove_strangers(path: Path, before: Mapping[str, Any]) -> None:
+    """Take away what an earlier index vouched for and that of `path` no longer does."""
+    now = {file["name"] for file in read_index(path)["files"]}
+    for name in {file["name"] for file in before["files"]} - now:
+        if _is_inside(name):
+            (path / name).unlink(missing_ok=True)
+            if (path / name).parent != path and not any((path / name).parent.glob("*")):
+                (path / name).parent.rmdir()
+
+
+def _is_inside(name: str) -> bool:
+    """Whether an index's name of a file leads nowhere but into its folder or a sub-folder."""
+    pure = PurePosixPath(name)
+    return not pure.is_absolute() and ".." not in pure.parts and len(pure.parts) <= 2
+
+
+def code_folder(key: str, size: int) -> str:
+    """Name of the sub-folder of a generator at a size."""
+    return f"{key[:16]}-{size}"
 
 
 def write_identity(
@@ -94,21 +182,48 @@ def write_identity(
     *,
     quad: NDArray[np.floating],
     portrait_sha256: str,
-    model: dict[str, Any],
-    facts: dict[str, Any],
+    facts: Mapping[str, Any],
+    beside: Mapping[str, Any] | None = None,
 ) -> None:
-    """Fill `folder`, which is empty or holds the tuned live.onnx; the index comes last.
+    """Fill `folder` with an identity of one code, whose tuned graphs lie in its sub-folder already; the index
+    comes last.
 
-    quad: (4, 2) corners of the crop in `identity.portrait`; `model` names what it belongs to and has its key;
-    `facts` (seconds, losses, versions) are for people.
+    quad: (4, 2) corners of the aligned square in `identity.portrait`; `facts` (seconds, losses) are for
+    people. beside: the index of an identity of the same portrait, whose other codes stay where they are.
     """
-    np.savez(
-        folder / NUMBERS,
-        w_plus=identity.w_plus,
-        p_source=identity.p_source,
-        landmarks=identity.landmarks,
-        blendshapes=identity.blendshapes,
-    )
+    (code,) = identity.codes
+    own = folder / code_folder(code.key, code.size)
+    own.mkdir(exist_ok=True)
+    arrays: dict[str, Any] = {"w": code.w, "feature": code.feature, "rest": code.rest}
+    np.savez(own / CODE, **{name: value for name, value in arrays.items() if value is not None})
+    np.savez(folder / FACE, landmarks=identity.landmarks, motion=vector_of_motion(identity.motion))
+    _write_pictures(folder, identity)
+    entry = {
+        "model": code.model,
+        "key": code.key,
+        "size": code.size,
+        "folder": own.name,
+        "tuned": code.graph is not None,
+        "facts": facts,
+    }
+    others = [e for e in (beside or {}).get("generators", ()) if e["folder"] != own.name]
+    kept = tuple(f"{other['folder']}/" for other in others)
+    files = [file for file in (beside or {}).get("files", ()) if file["name"].startswith(kept)]
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != INDEX):
+        name = path.relative_to(folder).as_posix()
+        files.append({"name": name, "bytes": path.stat().st_size, "sha256": sha256_of(path)})
+    index = {
+        "format": FORMAT,
+        "portrait": {"name": identity.name, "sha256": portrait_sha256},
+        "quad": np.asarray(quad, np.float64).round(3).tolist(),
+        "generators": [*others, entry],
+        "files": files,
+    }
+    text = json.dumps(index, indent=2, ensure_ascii=False)
+    (folder / INDEX).write_text(text + "\n", encoding="utf-8")
+
+
+def _write_pictures(folder: Path, identity: Identity) -> None:
     height, width = identity.portrait.shape[:2]
     shrink = THUMBNAIL_PX / max(height, width)
     small = (max(1, round(width * shrink)), max(1, round(height * shrink)))
@@ -121,72 +236,68 @@ def write_identity(
     for name, picture in pictures.items():
         if not cv2.imwrite(str(folder / name), picture):
             raise OSError(f"{name} was not written")
-    files = sorted(path for path in folder.iterdir() if path.name != INDEX)
-    index = {
-        "format": FORMAT,
-        "method": "directions",
-        "model": model,
-        "portrait": {"name": identity.name, "sha256": portrait_sha256},
-        "size": identity.size,
-        "tuned": identity.live is not None,
-        "quad": np.asarray(quad, np.float64).round(3).tolist(),
-        "facts": facts,
-        "files": [
-            {"name": p.name, "bytes": p.stat().st_size, "sha256": model_folder.sha256_of(p)} for p in files
-        ],
-    }
-    text = json.dumps(index, indent=2, ensure_ascii=False)
-    (folder / INDEX).write_text(text + "\n", encoding="utf-8")
 
 
-def check_model(identity: Identity, key: str, name: str, parameters: Sequence[str]) -> None:
-    """ModelUnavailable for an identity that was made with another model, or another version of this one."""
-    if identity.model != key or len(identity.p_source) != len(parameters):
-        raise ModelUnavailable(
-            f"identity {identity.name} was made with model {identity.model[:12]}, expected {key[:12]} "
-            f"({name}); "
-            "enroll the portrait again, or name its model with --model"
-        )
+class _Files:
+    """The files an index vouches for, each read and hashed once."""
+
+    def __init__(self, path: Path, index: Mapping[str, Any]) -> None:
+        self.path = path
+        try:
+            self._waiting = {str(f["name"]): (int(f["bytes"]), str(f["sha256"])) for f in index["files"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise _damaged(path, str(error)) from error
+        for name in self._waiting:
+            if not _is_inside(name):
+                raise _damaged(path, f"{INDEX} names {name}")
+
+    def read(self, name: str) -> bytes:
+        """The file's content."""
+        size, sha256 = self._promised(name)
+        file = self.path / name
+        content = file.read_bytes() if file.is_file() else b""
+        if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
+            raise _damaged(self.path, f"{name} is missing, cut short or altered")
+        return content
+
+    def check(self, name: str) -> Path:
+        """The file's place, its content as it should be."""
+        size, sha256 = self._promised(name)
+        file = self.path / name
+        if not file.is_file() or file.stat().st_size != size or sha256_of(file) != sha256:
+            raise _damaged(self.path, f"{name} is missing, cut short or altered")
+        return file
+
+    def check_rest(self) -> None:
+        for name in list(self._waiting):
+            self.check(name)
+
+    def _promised(self, name: str) -> tuple[int, str]:
+        if name not in self._waiting:
+            raise _damaged(self.path, f"{INDEX} does not vouch for {name}")
+        return self._waiting.pop(name)
 
 
-def _index(path: Path) -> dict[str, Any]:
-    try:
-        index = json.loads((path / INDEX).read_text(encoding="utf-8"))
-        found, method = index["format"], index["method"]
-    except OSError as error:
-        raise ModelUnavailable(
-            f"no identity in {path} ({error.strerror}); make one with: facepuppet enroll"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, str(error)) from error
-    if found != FORMAT or method != "directions":
-        raise ModelUnavailable(
-            f"{path / INDEX} is {found!r} for {method!r}, expected {FORMAT!r} for 'directions'; "
-            "enroll the portrait again"
-        )
-    assert isinstance(index, dict)
-    return index
+def _code(files: _Files, entry: Mapping[str, Any]) -> Code:
+    place = str(entry["folder"])
+    with np.load(BytesIO(files.read(f"{place}/{CODE}")), allow_pickle=False) as stored:
+        arrays = {name: stored[name].astype(np.float32) for name in stored.files}
+    graph = files.check(f"{place}/{GENERATOR}.onnx").with_suffix("") if entry["tuned"] else None
+    return Code(
+        model=str(entry["model"]),
+        key=str(entry["key"]),
+        size=int(entry["size"]),
+        w=arrays["w"],
+        feature=arrays.get("feature"),
+        rest=arrays.get("rest"),
+        graph=graph,
+    )
 
 
-def _check_files(path: Path, index: dict[str, Any]) -> None:
-    try:
-        files = [(str(each["name"]), int(each["bytes"]), str(each["sha256"])) for each in index["files"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, str(error)) from error
-    wanted = {NUMBERS, PORTRAIT, MASK} | ({LIVE} if index.get("tuned") else set())
-    missing = wanted - {name for name, _, _ in files}
-    if missing:
-        raise _damaged(path, f"{INDEX} does not vouch for {min(missing)}")
-    for name, size, sha256 in files:
-        file = path / Path(name).name
-        if not file.is_file() or file.stat().st_size != size or model_folder.sha256_of(file) != sha256:
-            raise _damaged(path, f"{file.name} is missing, cut short or altered")
-
-
-def _picture(path: Path, flags: int) -> Image:
-    picture = cv2.imread(str(path), flags)
+def _picture(content: bytes, flags: int) -> Image:
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     if picture is None:
-        raise ValueError(f"{path.name} is no picture")
+        raise ValueError("a picture cannot be read")
     return np.asarray(picture, np.uint8)
 
 

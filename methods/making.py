@@ -16,28 +16,25 @@ import sys
 import threading
 from _thread import interrupt_main
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 
-from engines import model_folder
+from engines import ffhq_mobile, model_folder
+from engines.ffhq_mobile import NAME as FFHQ
+from engines.ffhq_mobile import check_parts, check_size
 from engines.folders import cache_folder
 from engines.quiet import quiet_natives
 from face.errors import ModelUnavailable, PuppetError, WrongUse
-from methods.identity import is_identity, read_identity
+from methods.identity import Identity, is_identity, read_identity
 from methods.method import Opening
 from methods.model import LiveModel
 from methods.subject import Photo
 
-FFHQ = "ffhq-mobile"
-SIZES = (256, 512, 1024)
 DEFAULT_SIZE = 256
-NEEDED = ("random_face", "torch", "onnx", "safetensors")
-INSTALL = "pip install 'facepuppet[ffhq]'"
-RECIPE = "1"  # rises when the same weights make another model folder
+RECIPE = "2"  # rises when the same weights make another model folder
 CHILD = ("-m", "methods.making")
 PROGRESS_MARK = "@ "  # "@ tuning 12/200"
 COMPLAINT = "facepuppet: "  # before the line a failed child ends with
@@ -45,38 +42,10 @@ LEAVES_WITHIN_S = 10.0  # after it was asked to; then it is ended
 INTERRUPTED = 130
 
 
-def missing_parts() -> tuple[str, ...]:
-    """Packages of the extra that are not installed; found without importing them."""
-    return tuple(name for name in NEEDED if find_spec(name) is None)
-
-
-def check_parts() -> None:
-    """ModelUnavailable with the line that installs what is missing."""
-    missing = missing_parts()
-    if missing:
-        raise ModelUnavailable(
-            f"--method directions needs the extra [ffhq], and {', '.join(missing)} is not installed; "
-            f"run: {INSTALL}"
-        )
-
-
-def check_size(size: int) -> None:
-    """WrongUse for a picture the generator does not make."""
-    if size not in SIZES:
-        raise WrongUse(f"size is {size}, expected one of {', '.join(map(str, SIZES))}")
-
-
-def weights_folder() -> Path:
-    """Where our own weights beside the package's lie."""
-    spec = find_spec("engines")
-    assert spec is not None and spec.submodule_search_locations
-    return Path(next(iter(spec.submodule_search_locations))) / "weights" / FFHQ
-
-
 def ffhq_folder(size: int) -> Path:
     """Where the model of that size is kept: another place for other weights of ours."""
     digest = hashlib.sha256(f"{RECIPE} {size}".encode())
-    for path in sorted(weights_folder().glob("*.safetensors")):
+    for path in sorted(ffhq_mobile.WEIGHTS.glob("*.safetensors")):
         digest.update(path.name.encode() + path.read_bytes())
     return cache_folder() / "models" / f"{FFHQ}-{size}-{digest.hexdigest()[:8]}"
 
@@ -97,18 +66,19 @@ def ffhq_model(size: int, opening: Opening) -> Path:
     return folder
 
 
-def identity_folder(photo: Photo, model: LiveModel) -> Path:
-    """Where a photo that is enrolled on the fly is kept, for this model."""
-    return cache_folder() / "identities" / f"{photo.sha256[:16]}-{model.key[:16]}"
+def identity_folder(photo: Photo) -> Path:
+    """Where a photo that is enrolled on the fly is kept, for every model."""
+    return cache_folder() / "identities" / photo.sha256[:16]
 
 
-def enrolled(photo: Photo, model: LiveModel, opening: Opening) -> Path:
-    """The photo's identity folder for this model, made when it is not there or was damaged."""
-    folder = identity_folder(photo, model)
+def enrolled(photo: Photo, model: LiveModel, opening: Opening) -> Identity:
+    """The photo's identity with a code for this model, made when it is not there or was damaged."""
+    folder = identity_folder(photo)
     if is_identity(folder):
         try:
-            read_identity(folder)
-            return folder
+            identity = read_identity(folder)
+            if identity.has(model.key, model.size):
+                return identity
         except ModelUnavailable as error:
             opening.tell(f"{error}; it is made again now")
     if not model.name.startswith(FFHQ):
@@ -125,7 +95,7 @@ def enrolled(photo: Photo, model: LiveModel, opening: Opening) -> Path:
             cv2.imwrite(str(path), np.ascontiguousarray(photo.image[..., ::-1]))
         arguments = ["identity", str(path), "--size", str(model.size), "--out", str(folder)]
         perform(arguments, f"enrolling {photo.name}", opening)
-    return folder
+    return read_identity(folder)
 
 
 def perform(arguments: Sequence[str], title: str, opening: Opening) -> None:
@@ -200,10 +170,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with quiet_natives():
         try:
             if wanted.kind == "model":
-                from export.ffhq_model import TERMS, make_model
+                from export.ffhq_model import make_model
 
                 make_model(wanted.out, size=wanted.size, on_step=_print_step)
-                _print(TERMS)
+                _print(ffhq_mobile.NOTE)
             else:
                 from methods.enrol import enrol
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The model folder a latent method plays: its live graph, checked, and its numbers' names."""
+"""The model folder a latent method plays: its generator and mover, checked, and its numbers' names."""
 
 import hashlib
 from collections.abc import Callable
@@ -8,12 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from engines import model_folder
+from engines.graphs import GENERATOR, IDENTITY, IMAGE, MOVER, W
 from face.errors import ModelUnavailable
-
-LIVE = "live"  # role of the graph: identity (1, rows, w_dim), delta (1, d) -> image (1, H, W, 3) uint8
-MAPPING = "mapping"  # z (N, z_dim), psi () -> w (N, rows, w_dim)
-ENCODER = "encoder"  # image (N, 3, 256, 256) -> w (N, rows, w_dim)
-DECA = "tracker"  # image (N, 3, 224, 224) -> DECA's parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +18,22 @@ class LiveModel:
 
     folder: Path
     name: str
-    key: str  # what identities made with it are bound to: of the weights, not of the graph's file
+    key: str  # of the generator, which identities are bound to: of the weights, not of the graph's file
     licence: str
     size: int  # side of the picture
     rows: int
-    parameters: tuple[str, ...]  # names of delta's numbers, in order
-    # Of each number, where the folder tells: lowest and highest raw value, and what a raw unit is in delta.
+    mover: Path  # both without suffix, as open_engine takes them
+    generator: Path
+    reads: dict[str, tuple[int, ...]]  # what the mover reads beside the portrait's code, by name
+    parameters: tuple[str, ...]  # names of the motion's numbers, in order
+    # Of each number, where the folder tells: lowest and highest raw value, what a raw unit is in the mover.
     ranges: tuple[tuple[float, float], ...] = ()
     scales: tuple[float, ...] = ()
-    psi: float = 1.0  # by which the graph itself truncates
+    psi: float = 1.0  # by which the mover itself truncates
 
     def holds(self, role: str) -> bool:
         """Whether the folder has this graph as well."""
         return (self.folder / f"{role}.onnx").is_file()
-
-    @property
-    def graph(self) -> Path:
-        """Without suffix, as open_engine takes it."""
-        return self.folder / LIVE
 
 
 def open_model(
@@ -53,14 +47,15 @@ def open_model(
     ModelUnavailable says what is wrong.
     """
     model = model_folder.read_model(folder)
-    if LIVE not in model.graphs:
+    mover = next((role for role in (f"{MOVER}_{method}", MOVER) if role in model.graphs), None)
+    if mover is None or GENERATOR not in model.graphs:
         held = ", ".join(model.graphs) or "no graph"
         raise ModelUnavailable(
-            f"{folder} has no live graph for --method {method}, only {held}; "
+            f"{folder} has no live graphs for --method {method}, only {held}; "
             "export a generator together with its directions"
         )
     model_folder.verify_model(model)
-    live = _live(model)
+    live = _live(model, mover)
     if live.parameters != names and not also(live.parameters):
         raise ModelUnavailable(
             f"{folder} is moved by {_some(live.parameters)}, expected {_some(names)}: "
@@ -75,41 +70,50 @@ def _some(names: tuple[str, ...]) -> str:
     return f"{len(names)} numbers ({', '.join(names[:4])}{', ...' if len(names) > 4 else ''})"
 
 
-def _live(model: model_folder.ModelFolder) -> LiveModel:
-    """What model.json says of the live graph; a folder that is not whole says so here and not at a frame."""
+def _live(model: model_folder.ModelFolder, mover: str) -> LiveModel:
+    """What model.json says of both graphs; a folder that is not whole says so here and not at a frame."""
     try:
-        graph: dict[str, Any] = model.index["graphs"][LIVE]
-        inputs = {spec["name"]: tuple(spec["shape"]) for spec in graph["inputs"]}
-        (output,) = (tuple(spec["shape"]) for spec in graph["outputs"])
-        _, rows, _ = inputs["identity"]
-        count = inputs["delta"][1]
+        moves: dict[str, Any] = model.index["graphs"][mover]
+        draws: dict[str, Any] = model.index["graphs"][GENERATOR]
+        reads = _shapes(moves["inputs"])
+        reads.pop(IDENTITY, None)
+        _, rows, _ = _shapes(draws["inputs"])[W]
+        picture = _shapes(draws["outputs"])[IMAGE]
+        counts = [shape[1] for shape in reads.values() if len(shape) == 2]
         parameters = tuple(str(name) for name in model.index.get("parameters", ()))
         ranges = tuple((float(low), float(high)) for low, high in model.index.get("ranges", ()))
         scales = tuple(float(scale) for scale in model.index.get("scales", ()))
-        if len(output) != 4 or output[1] != output[2] or len(parameters) not in (0, count):
-            raise ValueError(f"image {output}, {len(parameters)} names for {count} numbers")
-        if not len(ranges) == len(scales) or len(scales) not in (0, count):
-            raise ValueError(f"{len(ranges)} ranges and {len(scales)} scales for {count} numbers")
+        if len(picture) != 4 or picture[1] != picture[2] or len(parameters) not in (0, *counts):
+            raise ValueError(f"image {picture}, {len(parameters)} names for {counts} numbers")
+        if not len(ranges) == len(scales) or len(scales) not in (0, *counts):
+            raise ValueError(f"{len(ranges)} ranges and {len(scales)} scales for {counts} numbers")
         return LiveModel(
             folder=model.path,
             name=str(model.index.get("name", model.origin)),
             key=key_of(model),
             licence=model.licence,
-            size=int(output[1]),
+            size=int(picture[1]),
             rows=int(rows),
+            mover=model.path / mover,
+            generator=model.path / GENERATOR,
+            reads=reads,
             parameters=parameters,
             ranges=ranges,
             scales=scales,
-            psi=float(graph.get("config", {}).get("psi", 1.0)),
+            psi=float(moves.get("config", {}).get("psi", 1.0)),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise ModelUnavailable(
-            f"the live graph in {model.path} is not described as expected ({error}); export the model again"
+            f"the live graphs in {model.path} are not described as expected ({error}); export the model again"
         ) from error
 
 
+def _shapes(specs: list[dict[str, Any]]) -> dict[str, tuple[int, ...]]:
+    return {spec["name"]: tuple(int(size) for size in spec["shape"]) for spec in specs}
+
+
 def key_of(model: model_folder.ModelFolder) -> str:
-    """The weights' sha256: model.json's own key, or that of its files where it names none."""
+    """The generator's weights' sha256: model.json's own key, or that of the folder's files."""
     key = model.index.get("key")
     if isinstance(key, str) and key:
         return key

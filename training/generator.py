@@ -2,19 +2,18 @@
 """The generator that is trained with: ffhq-mobile at 256 pixels, frozen, and its vectors w."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from engines.ffhq_mobile import HEADS, WEIGHTS, package_folder
 from engines.networks.mobile_stylegan import MobileHead, MobileSynthesis, cut_short
 from engines.networks.store import load_network
 from engines.networks.stylegan2 import Mapping
-from export.checkpoints.ffhq_mobile import find_ffhq_mobile, read_ffhq_mobile
+from export.checkpoints.ffhq_mobile import read_ffhq_mobile
 
 SIZE = 256
-WEIGHTS = Path(__file__).resolve().parent.parent / "engines" / "weights" / "ffhq-mobile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +58,12 @@ class Generator:
 
 def open_generator(*, half: bool = False) -> Generator:
     """Cut short at 256 by our own head where there is one, else whole and reduced: five times slower."""
-    networks = read_ffhq_mobile(find_ffhq_mobile()).networks
+    networks = read_ffhq_mobile(package_folder()).networks
     synthesis, mapping = networks["generator"], networks["mapping"]
-    head_path = WEIGHTS / "head256.safetensors"
+    assert isinstance(synthesis, MobileSynthesis) and isinstance(mapping, Mapping)
+    head_path = WEIGHTS / HEADS[SIZE]
     if head_path.is_file():
-        head = load_network(head_path)
-        assert isinstance(head, MobileHead)
-        synthesis = cut_short(synthesis, head.float(), size=SIZE)
+        synthesis = cut_short(synthesis, load_network(head_path, MobileHead), size=SIZE)
     for network in (synthesis, mapping):
         network.eval().requires_grad_(False)
     return Generator(synthesis, mapping, half)

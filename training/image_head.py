@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from engines.ffhq_mobile import OWN_LICENCE, PACKAGE, VERSION, package_folder
 from engines.networks.mobile_stylegan import (
     MobileHead,
     MobileHeadConfig,
@@ -30,7 +31,7 @@ from engines.networks.mobile_stylegan import (
 )
 from engines.networks.store import save_network
 from engines.networks.stylegan2 import Mapping
-from export.checkpoints.ffhq_mobile import ORIGIN, VERSION, find_ffhq_mobile, read_ffhq_mobile
+from export.checkpoints.ffhq_mobile import read_ffhq_mobile
 from training.loop import Run
 from training.shards import load_shards, save_shard
 
@@ -48,9 +49,6 @@ BATCH = 8
 RATE, STYLE_RATE = 3e-3, 3e-4  # of Adam: of weights, and of the many that read the style
 WARM_UP, CHECKPOINT_EVERY = 50, 200  # steps
 BORDER = {256: 6, 512: 14}  # pixels of a crop's border, which know too little of what is around them
-LICENCE = (
-    "only for ffhq-mobile, distilled from NVIDIA's StyleGAN2-FFHQ: research and evaluation, non-commercial"
-)
 HIDDEN = {256: (64, 64), 512: (32, 32)}
 
 
@@ -144,10 +142,12 @@ def on_crop(
 
 
 def open_teacher(device: str = "cpu") -> Teacher:
-    networks = read_ffhq_mobile(find_ffhq_mobile()).networks
+    networks = read_ffhq_mobile(package_folder()).networks
     for network in networks.values():
         network.eval().requires_grad_(False).to(device)
-    return Teacher(networks["generator"], networks["mapping"])
+    synthesis, mapping = networks["generator"], networks["mapping"]
+    assert isinstance(synthesis, MobileSynthesis) and isinstance(mapping, Mapping)
+    return Teacher(synthesis, mapping)
 
 
 def make_crops(teacher: Teacher, *, seed: int, count: int = SHARD) -> Crops:
@@ -321,7 +321,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     student = new_student(teacher, options.size, HIDDEN[options.size])
     plan = Plan(options.size, options.samples, options.steps, options.seed)
     train(plan, student, crops, options.work / f"head{options.size}")
-    notes = {"licence": LICENCE, "trained_for": f"{ORIGIN} {VERSION}", "seed": str(options.seed)}
+    notes = {"licence": OWN_LICENCE, "trained_for": f"{PACKAGE} {VERSION}", "seed": str(options.seed)}
     save_network(student.head, options.out, notes=notes, half=True)
     found = whole_images(teacher, student.head, size=options.size, count=32, seed=10_000)
     print(f"{options.out.name}: {found.mean():.2f} dB on 32 whole images, worst {found.min():.2f}")

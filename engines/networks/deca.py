@@ -5,6 +5,7 @@ A ResNet-50 and two linear layers. Neither its weights nor FLAME are ours to giv
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -85,6 +86,10 @@ class Backbone(nn.Module):
 
 class Deca(nn.Module):
     """(N, 3, 224, 224) RGB in [0, 1], no mean subtracted, to the six PARTS."""
+
+    kind: ClassVar[str] = "deca"
+    role: ClassVar[str] = "tracker"
+    Config: ClassVar[type] = DecaConfig
 
     def __init__(self, config: DecaConfig) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 """The matrix of directions (Bounareli et al. 2022): face parameters to a shift of W+. Knows no face."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,10 @@ class DirectionsConfig:
 
 class Directions(nn.Module):
     """Shift of the first rows of W+, to be added before truncation; for delta 0 it is the bias."""
+
+    kind: ClassVar[str] = "directions"
+    role: ClassVar[str] = "directions"
+    Config: ClassVar[type] = DirectionsConfig
 
     def __init__(self, config: DirectionsConfig) -> None:
         super().__init__()

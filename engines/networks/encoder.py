@@ -13,6 +13,7 @@ other things than faces). Both have four stages, the last three of which are 64,
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -162,6 +163,10 @@ class AdaptivePool(nn.Module):
 
 class Encoder(nn.Module):
     """(N, C, 256, 256) in [-1, 1] to W+ (N, num_styles, style_dim); adds `latent_avg`, zero where unknown."""
+
+    kind: ClassVar[str] = "style-encoder"
+    role: ClassVar[str] = "encoder"
+    Config: ClassVar[type] = EncoderConfig
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()

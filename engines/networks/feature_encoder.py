@@ -6,6 +6,7 @@ faces, only the map is learned. It gives a start that is refined by optimisation
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,10 @@ class FeatureEncoderConfig:
 
 class FeatureEncoder(nn.Module):
     """(N, 3, 256, 256) in [-1, 1] to (N, rows, w_dim); needs the recogniser, which its file does not hold."""
+
+    kind: ClassVar[str] = "feature-encoder"
+    role: ClassVar[str] = "encoder"
+    Config: ClassVar[type] = FeatureEncoderConfig
 
     def __init__(self, config: FeatureEncoderConfig) -> None:
         super().__init__()

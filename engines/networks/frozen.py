@@ -7,6 +7,7 @@ it scales. What is left a layer is a convolution and pointwise work that a compi
 """
 
 import math
+from itertools import accumulate
 from typing import cast
 
 import torch
@@ -87,6 +88,8 @@ class FrozenSynthesis(nn.Module):
     style_weight: Tensor
     style_bias: Tensor
     energy: Tensor
+    places: Tensor
+    style_gain: Tensor
 
     def __init__(self, network: Synthesis, *, folded_from: int = NEVER) -> None:
         super().__init__()
@@ -115,9 +118,9 @@ class FrozenSynthesis(nn.Module):
         self.register_buffer(
             "fir", (network.fir * 4).expand(network.config.image_channels, 1, 4, 4).contiguous()
         )
-        self._join_styles([*affines, *to_image])
+        self._join_styles(network, [*affines, *to_image])
 
-    def _join_styles(self, layers: list[tuple[int, Dense, float]]) -> None:
+    def _join_styles(self, network: Synthesis, layers: list[tuple[int, Dense, float]]) -> None:
         """Every layer's affine and demodulation in two stacks, padded with zeros to the widest."""
         convs = [cast(FrozenConv, conv) for conv in self.convs]
         widest = max(affine.weight.shape[0] for _, affine, _ in layers)
@@ -134,15 +137,27 @@ class FrozenSynthesis(nn.Module):
         for index, conv in enumerate(convs):
             energy[index, : conv.energy.shape[0], : conv.energy.shape[1]] = conv.energy
         self.widths = [affine.weight.shape[0] for _, affine, _ in layers]
+        # Where each number of the stack lies among offsets in the order in which the layers run.
+        ran = {affine: width for affine, width in zip(network.affines, network.style_channels, strict=True)}
+        starts = dict(zip(ran, accumulate(ran.values(), initial=0), strict=False))
+        places = torch.full((len(layers), widest), sum(ran.values()))
+        for index, (_, affine, _) in enumerate(layers):
+            places[index, : ran[affine]] = starts[affine] + torch.arange(ran[affine])
+        gains = torch.tensor([gain for _, _, gain in layers], device=like.device)
+        self.register_buffer("places", places.to(like.device))
+        self.register_buffer("style_gain", gains[:, None, None])
         self.made = [conv.bias.shape[0] for conv in convs]
         self.register_buffer("rows", torch.tensor([row for row, _, _ in layers], device=like.device))
         self.register_buffer("style_weight", weight)
         self.register_buffer("style_bias", bias)
         self.register_buffer("energy", energy)
 
-    def forward(self, w: Tensor) -> Tensor:
+    def forward(self, w: Tensor, offsets: Tensor | None = None) -> Tensor:
         styles = w[:, self.rows].transpose(0, 1)  # (L, N, w_dim)
         styles = torch.baddbmm(self.style_bias, styles, self.style_weight)  # (L, N, widest)
+        if offsets is not None:
+            none = functional.pad(offsets, (0, 1))  # the column that places name where a layer is narrower
+            styles = styles + self.style_gain * none[:, self.places].transpose(0, 1)
         convs = styles[: len(self.convs)]
         convs = convs / convs.abs().amax(dim=2, keepdim=True)  # for fp16; demodulation cancels it
         demodulations = (torch.bmm(convs.square(), self.energy) + DEMODULATION_EPSILON).rsqrt() * GAIN

@@ -5,6 +5,7 @@ A stack of convolutions and two linear layers. Knows neither landmarks nor the g
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,10 @@ class LandmarkMappingConfig:
 
 class LandmarkMapping(nn.Module):
     """Difference of two landmark drawings (driver less portrait, RGB in [0, 1]) to the shift of W+."""
+
+    kind: ClassVar[str] = "landmark-mapping"
+    role: ClassVar[str] = "landmarks"
+    Config: ClassVar[type] = LandmarkMappingConfig
 
     def __init__(self, config: LandmarkMappingConfig) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ StyleGAN2's.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -138,6 +139,10 @@ class Layer(nn.Module):
 class MobileHead(nn.Module):
     """Features (N, C, S, S) and the last two rows of w (N, 2, w_dim) to an image (N, 3, 2 S, 2 S)."""
 
+    kind: ClassVar[str] = "mobile-head"
+    role: ClassVar[str] = "head"
+    Config: ClassVar[type] = MobileHeadConfig
+
     def __init__(self, config: MobileHeadConfig) -> None:
         super().__init__()
         self.config = config
@@ -167,6 +172,10 @@ class MobileSynthesis(nn.Module):
 
     half: features above 8 pixels in float16; styles and image stay float32.
     """
+
+    kind: ClassVar[str] = "mobile-synthesis"
+    role: ClassVar[str] = "generator"
+    Config: ClassVar[type] = MobileSynthesisConfig
 
     def __init__(self, config: MobileSynthesisConfig, *, half: bool = False) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ whole session: `split` makes it a network of its own, run once a portrait, besid
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,10 @@ class MotionMapping(nn.Module):
     The portrait's comes from ReStyle, the driver's from the checkpoint's encoder, with no mean latent added.
     """
 
+    kind: ClassVar[str] = "motion-mapping"
+    role: ClassVar[str] = "motion"
+    Config: ClassVar[type] = MotionMappingConfig
+
     def __init__(self, config: MotionMappingConfig) -> None:
         super().__init__()
         self.config = config
@@ -70,6 +75,10 @@ class MotionMapping(nn.Module):
 class IdentityHalf(nn.Module):
     """What the portrait adds to every frame: `base`, to be kept with the enrolled identity."""
 
+    kind: ClassVar[str] = "motion-identity-half"
+    role: ClassVar[str] = "motion_identity"
+    Config: ClassVar[type] = IdentityHalfConfig
+
     def __init__(self, config: IdentityHalfConfig) -> None:
         super().__init__()
         self.config = config
@@ -86,6 +95,10 @@ class IdentityHalf(nn.Module):
 
 class MotionHalf(nn.Module):
     """What is left of the map a frame."""
+
+    kind: ClassVar[str] = "motion-half"
+    role: ClassVar[str] = "motion_live"
+    Config: ClassVar[type] = MotionHalfConfig
 
     def __init__(self, config: MotionHalfConfig) -> None:
         super().__init__()

@@ -14,7 +14,6 @@ from torch.nn import functional
 DEMODULATION_EPSILON = 1e-8
 FIR_TAPS = (1.0, 3.0, 3.0, 1.0)  # every public StyleGAN2 uses this low-pass
 Padding = tuple[int, int, int, int]  # left, right, top, bottom; negative crops
-NO_PADDING = (0, 0, 0, 0)
 
 
 def fir_kernel(taps: tuple[float, ...] = FIR_TAPS) -> Tensor:
@@ -24,34 +23,15 @@ def fir_kernel(taps: tuple[float, ...] = FIR_TAPS) -> Tensor:
     return kernel / kernel.sum()
 
 
-def upfirdn2d(
-    x: Tensor,
-    kernel: Tensor,
-    *,
-    up: int = 1,
-    down: int = 1,
-    padding: Padding = NO_PADDING,
-) -> Tensor:
-    """Insert zeros, pad, convolve with the (K, K) kernel, keep each `down`-th."""
-    n, c, h, w = x.shape
-    if up > 1:
-        x = x.reshape(n, c, h, 1, w, 1)
-        x = functional.pad(x, [0, up - 1, 0, 0, 0, up - 1])
-        x = x.reshape(n, c, h * up, w * up)
-    x = functional.pad(x, list(padding))
-    weight = kernel.flip([0, 1]).to(x.dtype).expand(c, 1, *kernel.shape)  # convolution, not correlation
-    return functional.conv2d(x, weight, stride=down, groups=c)
-
-
 def upfirdn2d_reference(
     x: Tensor,
     kernel: Tensor,
     *,
     up: int = 1,
     down: int = 1,
-    padding: Padding = NO_PADDING,
+    padding: Padding = (0, 0, 0, 0),
 ) -> Tensor:
-    """`upfirdn2d` tap by tap, as the formula is written."""
+    """Insert zeros, pad, convolve with the (K, K) kernel, keep each `down`-th, tap by tap."""
     n, c, h, w = x.shape
     left, right, top, bottom = padding
     canvas = x.new_zeros(n, c, h * up + max(top, 0) + max(bottom, 0), w * up + max(left, 0) + max(right, 0))

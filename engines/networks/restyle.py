@@ -10,6 +10,7 @@ it was held against the authors' own code with random ones.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, cat, nn
 
@@ -41,6 +42,10 @@ class RestyleConfig:
 
 class Restyle(nn.Module):
     """(N, 3, 256, 256) in [-1, 1] to W+ (N, rows, w_dim), the last of `iterations` estimates."""
+
+    kind: ClassVar[str] = "restyle-encoder"
+    role: ClassVar[str] = "encoder"
+    Config: ClassVar[type] = RestyleConfig
 
     def __init__(self, config: RestyleConfig) -> None:
         super().__init__()

@@ -1,114 +1,69 @@
 # SPDX-License-Identifier: MIT
-"""Our own weight files: kind, config and tensors of a network in one file. Knows no foreign format."""
+"""Our own weight files: kind, config and tensors of a network in one file.
+
+A network class names itself (`kind`), the graph it becomes in a model folder (`role`) and the dataclass it is
+made of (`Config`); a class that has these in a file of this package can be stored and read, by its class or,
+where any kind may come, by the kind that a file names.
+"""
 
 import json
+import pkgutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import Any, ClassVar, Protocol, TypeVar, cast, get_type_hints
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
-from engines.networks.deca import Deca, DecaConfig
-from engines.networks.directions import Directions, DirectionsConfig
-from engines.networks.encoder import Encoder, EncoderConfig
-from engines.networks.feature_encoder import FeatureEncoder, FeatureEncoderConfig
-from engines.networks.landmark_mapping import LandmarkMapping, LandmarkMappingConfig
-from engines.networks.mobile_stylegan import (
-    MobileHead,
-    MobileHeadConfig,
-    MobileSynthesis,
-    MobileSynthesisConfig,
-)
-from engines.networks.motion_mapping import (
-    IdentityHalf,
-    IdentityHalfConfig,
-    MotionHalf,
-    MotionHalfConfig,
-    MotionMapping,
-    MotionMappingConfig,
-)
-from engines.networks.restyle import Restyle, RestyleConfig
-from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig
-from engines.networks.stylegan3 import AliasFreeConfig, AliasFreeSynthesis
-from engines.networks.stylemask import StyleMask, StyleMaskConfig
-from engines.networks.stylespace import (
-    StyleOffsets,
-    StyleOffsetsConfig,
-    Styles,
-    StylesConfig,
-    StyleSynthesis,
-    StyleSynthesisConfig,
-)
+from engines import networks
+from engines.base import TensorSpec
 from face.errors import ModelUnavailable
 
 FORMAT = "facepuppet-1"
-Network = (
-    Mapping
-    | Synthesis
-    | AliasFreeSynthesis
-    | Encoder
-    | Directions
-    | MobileSynthesis
-    | MobileHead
-    | Restyle
-    | MotionMapping
-    | IdentityHalf
-    | MotionHalf
-    | LandmarkMapping
-    | StyleMask
-    | Styles
-    | StyleSynthesis
-    | StyleOffsets
-    | Deca
-    | FeatureEncoder
-)
-Config = (
-    MappingConfig
-    | SynthesisConfig
-    | AliasFreeConfig
-    | EncoderConfig
-    | DirectionsConfig
-    | MobileSynthesisConfig
-    | MobileHeadConfig
-    | RestyleConfig
-    | MotionMappingConfig
-    | IdentityHalfConfig
-    | MotionHalfConfig
-    | LandmarkMappingConfig
-    | StyleMaskConfig
-    | StylesConfig
-    | StyleSynthesisConfig
-    | StyleOffsetsConfig
-    | DecaConfig
-    | FeatureEncoderConfig
-)
-KINDS: dict[str, tuple[type, type]] = {
-    "stylegan2-mapping": (MappingConfig, Mapping),
-    "stylegan2-synthesis": (SynthesisConfig, Synthesis),
-    "stylegan3-synthesis": (AliasFreeConfig, AliasFreeSynthesis),
-    "style-encoder": (EncoderConfig, Encoder),
-    "feature-encoder": (FeatureEncoderConfig, FeatureEncoder),
-    "directions": (DirectionsConfig, Directions),
-    "mobile-synthesis": (MobileSynthesisConfig, MobileSynthesis),
-    "mobile-head": (MobileHeadConfig, MobileHead),
-    "restyle-encoder": (RestyleConfig, Restyle),
-    "motion-mapping": (MotionMappingConfig, MotionMapping),
-    "motion-identity-half": (IdentityHalfConfig, IdentityHalf),
-    "motion-half": (MotionHalfConfig, MotionHalf),
-    "landmark-mapping": (LandmarkMappingConfig, LandmarkMapping),
-    "style-mask": (StyleMaskConfig, StyleMask),
-    "styles": (StylesConfig, Styles),
-    "style-synthesis": (StyleSynthesisConfig, StyleSynthesis),
-    "style-offsets": (StyleOffsetsConfig, StyleOffsets),
-    "deca": (DecaConfig, Deca),
-}
 
 
-def kind_of(network: Network) -> str:
-    """The name a network is stored under."""
-    return next(kind for kind, (_, cls) in KINDS.items() if isinstance(network, cls))
+class Network(Protocol):
+    """A torch module that can be stored, recorded and run; called with its inputs in their order."""
+
+    kind: ClassVar[str]
+    role: ClassVar[str]  # the graphs are listed in export/onnx_export.py
+    Config: ClassVar[type]
+    config: Any  # a Config
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def __init__(self, config: Any) -> None: ...
+    def __call__(self, *inputs: Tensor) -> Any: ...
+    def state_dict(self) -> dict[str, Tensor]: ...
+    def eval(self) -> Any: ...
+
+
+N = TypeVar("N", bound=Network)
+
+
+@cache
+def network_classes() -> dict[str, type[Network]]:
+    """Every class of this package that has a kind of its own, by it."""
+    found: dict[str, type[Network]] = {}
+    for module in pkgutil.iter_modules(networks.__path__, networks.__name__ + "."):
+        for value in vars(import_module(module.name)).values():
+            if isinstance(value, type) and value.__module__ == module.name and "Config" in vars(value):
+                found[value.kind] = value  # type: ignore[attr-defined]
+    return found
+
+
+def network_class(kind: str) -> type[Network]:
+    """The class of a kind; ValueError names those there are."""
+    classes = network_classes()
+    if kind not in classes:
+        raise ValueError(f"kind {kind!r}, expected one of {', '.join(classes)}")
+    return classes[kind]
 
 
 def save_network(
@@ -118,45 +73,44 @@ def save_network(
 
     half: store float16, half the bytes; it is read as float32 again.
     """
-    header = {"format": FORMAT, "kind": kind_of(network), "config": json.dumps(asdict(network.config))}
-    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in network.state_dict().items()}
+    config = json.dumps(asdict(network.config))
+    tensors = network.state_dict()
     if half:
         tensors = {name: t.half() if t.dtype == torch.float32 else t for name, t in tensors.items()}
-    save_file(tensors, path, {**(notes or {}), **header})
-    path.chmod(0o644)  # as any new file; safetensors makes it private
+    write_weights(path, {**(notes or {}), "format": FORMAT, "kind": network.kind, "config": config}, tensors)
 
 
-def load_network(path: Path) -> Network:
-    """Read what `save_network` wrote; ModelUnavailable names the first thing that does not fit."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            header: dict[str, str] = file.metadata() or {}
-            tensors = {name: _widened(file.get_tensor(name)) for name in file.keys()}
-    except (SafetensorError, OSError) as error:
-        raise ModelUnavailable(
-            f"{path.name} is no readable safetensors file ({error}); export the model again"
-        ) from error
-    if header.get("format") != FORMAT or header.get("kind") not in KINDS:
+def load_network(path: Path, network: type[N]) -> N:
+    """Read what `save_network` wrote of this class; ModelUnavailable names the first thing that misfits."""
+    header, tensors = read_weights(path)
+    if (header.get("format"), header.get("kind")) != (FORMAT, network.kind):
         found = f"{header.get('format', 'no format')}, {header.get('kind', 'no kind')}"
-        raise ModelUnavailable(f"{path.name} holds {found}, expected {FORMAT} with one of {', '.join(KINDS)}")
+        raise ModelUnavailable(f"{path.name} holds {found}, expected {FORMAT} with {network.kind}")
     try:
-        config_class = KINDS[header["kind"]][0]
-        return build_network(config_of(config_class, json.loads(header["config"])), tensors)
+        return build_network(network, config_of(network.Config, json.loads(header["config"])), tensors)
     except (TypeError, ValueError, KeyError) as error:
         raise ModelUnavailable(
             f"{path.name} holds not what its header says ({error}); export it again"
         ) from error
 
 
-def build_network(config: Config, tensors: dict[str, torch.Tensor]) -> Network:
+def load_any_network(path: Path) -> Network:
+    """The same of whatever kind the file names."""
+    kind = read_header(path).get("kind", "no kind")
+    try:
+        return load_network(path, network_class(kind))
+    except ValueError as error:
+        raise ModelUnavailable(f"{path.name} holds a network of {error}; export it again") from error
+
+
+def build_network(network: type[N], config: Any, tensors: Mapping[str, Tensor]) -> N:
     """The network of a config with these tensors, all and no others; ValueError names what does not fit.
 
     The tensors become the network's own. Nothing is allocated by the config: it may come from a file.
     """
-    network_class = next(network for known, network in KINDS.values() if isinstance(config, known))
     with torch.device("meta"):
-        network: Network = network_class(config)
-    expected = network.state_dict()
+        made = network(config)
+    expected = made.state_dict()
     strangers = sorted(set(expected) ^ set(tensors))
     if strangers:
         raise ValueError(f"missing or unknown: {', '.join(strangers[:3])}, {len(strangers)} in all")
@@ -164,11 +118,39 @@ def build_network(config: Config, tensors: dict[str, torch.Tensor]) -> Network:
         if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
             found, wanted = (f"{tuple(t.shape)} {t.dtype}" for t in (tensor, expected[name]))
             raise ValueError(f"{name} is {found}, expected {wanted}")
-    network.load_state_dict(tensors, strict=True, assign=True)
-    return network
+    cast(Any, made).load_state_dict(tensors, strict=True, assign=True)
+    return made
 
 
-def _widened(tensor: torch.Tensor) -> torch.Tensor:
+def write_weights(path: Path, header: dict[str, str], tensors: Mapping[str, Tensor]) -> None:
+    save_file({name: t.detach().contiguous().cpu() for name, t in tensors.items()}, path, header)
+    path.chmod(0o644)  # as any new file; safetensors makes it private
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """What a weight file says of itself; ModelUnavailable for what is none."""
+    with _opened(path) as file:
+        return file.metadata() or {}
+
+
+def read_weights(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Header and tensors of a weight file, float16 widened to float32."""
+    with _opened(path) as file:
+        return file.metadata() or {}, {name: _widened(file.get_tensor(name)) for name in file.keys()}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise ModelUnavailable(
+            f"{path.name} is no readable safetensors file ({error}); export the model again"
+        ) from error
+
+
+def _widened(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype == torch.float16 else tensor
 
 

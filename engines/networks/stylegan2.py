@@ -8,6 +8,8 @@ stored constant, so that a latent gives one image.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +87,10 @@ class Dense(nn.Module):
 class Mapping(nn.Module):
     """z to w, pulled towards the mean w by 1 - psi, repeated for each row the synthesis network reads."""
 
+    kind: ClassVar[str] = "stylegan2-mapping"
+    role: ClassVar[str] = "mapping"
+    Config: ClassVar[type] = MappingConfig
+
     def __init__(self, config: MappingConfig) -> None:
         super().__init__()
         self.config = config
@@ -129,8 +135,8 @@ class StyledConv(nn.Module):
             self.noise_strength = nn.Parameter(torch.zeros(()))
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
 
-    def forward(self, x: Tensor, w: Tensor, fir: Tensor | None = None) -> Tensor:
-        x = modulated_conv2d(x, self.weight, self.affine(w), fir=fir)
+    def forward(self, x: Tensor, style: Tensor, fir: Tensor | None = None) -> Tensor:
+        x = modulated_conv2d(x, self.weight, style, fir=fir)
         offset = self.bias[:, None, None]
         if self.use_noise:
             x = x + (self.noise_const * self.noise_strength).to(x.dtype)
@@ -148,8 +154,8 @@ class ToImage(nn.Module):
         self.gain = 1 / math.sqrt(inputs)
         self.clamp = config.conv_clamp
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        x = modulated_conv2d(x, self.weight, self.affine(w) * self.gain, demodulate=False)
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        x = modulated_conv2d(x, self.weight, style * self.gain, demodulate=False)
         x = x + self.bias[:, None, None].to(x.dtype)
         return (x if self.clamp is None else x.clamp(-self.clamp, self.clamp)).float()
 
@@ -170,6 +176,10 @@ class Block(nn.Module):
 
 class Synthesis(nn.Module):
     """W+ (N, num_ws, w_dim) to image (N, C, R, R), raw range, about [-1, 1] for a trained model."""
+
+    kind: ClassVar[str] = "stylegan2-synthesis"
+    role: ClassVar[str] = "generator"
+    Config: ClassVar[type] = SynthesisConfig
 
     def __init__(self, config: SynthesisConfig, *, half: bool = False) -> None:
         super().__init__()
@@ -197,19 +207,37 @@ class Synthesis(nn.Module):
         later = [2 * index + row for index in range(len(self.sizes) - 1) for row in (1, 2, 3)]
         return [0, 1, *later]  # 2k - 5 and on for the block of 2^k pixels
 
-    def forward(self, w: Tensor) -> Tensor:
-        return self.render([w[:, row] for row in self.rows])
+    @property
+    def affines(self) -> list[Dense]:
+        """What makes each modulated layer's style of its row, in the same order."""
+        parts = ("conv1", "torgb"), *[("conv0", "conv1", "torgb")] * (len(self.sizes) - 1)
+        blocks = zip(self.sizes, parts, strict=True)
+        return [getattr(self.blocks[f"b{size}"], part).affine for size, names in blocks for part in names]
 
-    def render(self, latents: Sequence[Tensor]) -> Tensor:
-        """The image by what each modulated layer reads, one latent (N, w_dim) a layer."""
+    @property
+    def style_channels(self) -> list[int]:
+        """Numbers in each layer's style."""
+        return [len(affine.bias) for affine in self.affines]
+
+    def forward(self, w: Tensor, offsets: Tensor | None = None) -> Tensor:
+        """offsets (N, all channels): added to the styles, layer by layer, in StyleSpace's order."""
+        styles = [affine(w[:, row]) for affine, row in zip(self.affines, self.rows, strict=True)]
+        if offsets is not None:
+            ends = accumulate(self.style_channels)
+            parts = [offsets[:, end - style.shape[1] : end] for style, end in zip(styles, ends, strict=True)]
+            styles = [style + part for style, part in zip(styles, parts, strict=True)]
+        return self.render(styles)
+
+    def render(self, styles: Sequence[Tensor]) -> Tensor:
+        """The image by each modulated layer's style (N, its input channels)."""
         first = self.blocks["b4"]
-        x = first.conv1(first.const[None], latents[0])  # (1, C, 4, 4) becomes (N, C, 4, 4) at the style
-        image = first.torgb(x, latents[1])
+        x = first.conv1(first.const[None], styles[0])  # (1, C, 4, 4) becomes (N, C, 4, 4) at the style
+        image = first.torgb(x, styles[1])
         for index, size in enumerate(self.sizes[1:]):
             block = self.blocks[f"b{size}"]
             layer = 3 * index + 2
             x = x.to(torch.float16 if size > max(self.half_above, 4) else torch.float32)
-            x = block.conv0(x, latents[layer], self.fir)
-            x = block.conv1(x, latents[layer + 1])
-            image = upsample_image(image, self.fir) + block.torgb(x, latents[layer + 2])
+            x = block.conv0(x, styles[layer], self.fir)
+            x = block.conv1(x, styles[layer + 1])
+            image = upsample_image(image, self.fir) + block.torgb(x, styles[layer + 2])
         return image

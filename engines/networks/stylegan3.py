@@ -7,6 +7,7 @@ weights here: they come with the others and are not designed again. The mapping 
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -184,6 +185,10 @@ class AliasFreeImage(nn.Module):
 
 class AliasFreeSynthesis(nn.Module):
     """W+ (N, num_ws, w_dim) to image (N, C, R, R), raw range, about [-1, 1] for a trained model."""
+
+    kind: ClassVar[str] = "stylegan3-synthesis"
+    role: ClassVar[str] = "generator"
+    Config: ClassVar[type] = AliasFreeConfig
 
     def __init__(self, config: AliasFreeConfig, *, half: bool = False) -> None:
         super().__init__()

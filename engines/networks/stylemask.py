@@ -6,6 +6,7 @@ convolutions in order, ToImage left out; styles of later layers, and w for ToIma
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,10 @@ class StyleMaskConfig:
 
 class StyleMask(nn.Module):
     """Styles of portrait and driver (N, C), C the sum of `channels`, to the styles of the result."""
+
+    kind: ClassVar[str] = "style-mask"
+    role: ClassVar[str] = "mask"
+    Config: ClassVar[type] = StyleMaskConfig
 
     def __init__(self, config: StyleMaskConfig) -> None:
         super().__init__()

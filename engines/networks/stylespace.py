@@ -7,6 +7,7 @@ that (layer, channel) is the index of the public tables: at 1024 pixels 26 layer
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +83,10 @@ class StylesConfig:
 class Styles(nn.Module):
     """W+ (N, num_ws, w_dim) to styles (N, all channels): the generator's affines."""
 
+    kind: ClassVar[str] = "styles"
+    role: ClassVar[str] = "styles"
+    Config: ClassVar[type] = StylesConfig
+
     def __init__(self, config: StylesConfig) -> None:
         super().__init__()
         self.config = config
@@ -102,6 +107,10 @@ class StyleSynthesisConfig:
 
 class StyleSynthesis(nn.Module):
     """Styles (N, all channels) to image: the generator behind its affines (G_ss, Oorloff and Yacoob 2023)."""
+
+    kind: ClassVar[str] = "style-synthesis"
+    role: ClassVar[str] = "style_generator"
+    Config: ClassVar[type] = StyleSynthesisConfig
 
     def __init__(self, config: StyleSynthesisConfig) -> None:
         super().__init__()
@@ -150,6 +159,10 @@ class StyleOffsetsConfig:
 
 class StyleOffsets(nn.Module):
     """Strengths of the controls (N, d) to an offset of the styles (N, all channels), to be added to them."""
+
+    kind: ClassVar[str] = "style-offsets"
+    role: ClassVar[str] = "offsets"
+    Config: ClassVar[type] = StyleOffsetsConfig
 
     def __init__(self, config: StyleOffsetsConfig) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ may hold beside the known parts is said in a note, not refused.
 import re
 from typing import Any
 
-from engines.networks.deca import PARTS, DecaConfig
+from engines.networks.deca import PARTS, Deca, DecaConfig
 from export.checkpoints.imported import SHOWN, Arrays, Imported, Tensors, built
 from export.checkpoints.tensors import as_dict
 from face.errors import BadCheckpoint
@@ -54,4 +54,4 @@ def read(root: Any) -> Imported:
         notes.append(
             f"not read: {', '.join(strangers[:SHOWN])}{' and more' if len(strangers) > SHOWN else ''}"
         )
-    return Imported(ORIGIN, LICENCE, {"tracker": built("regressor", config, own)}, tuple(notes))
+    return Imported(ORIGIN, LICENCE, {"tracker": built("regressor", Deca, config, own)}, tuple(notes))

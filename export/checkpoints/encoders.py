@@ -6,7 +6,7 @@ Knows their common layout: an encoder and a rosinality decoder in one state dict
 
 import re
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from engines.networks.encoder import Encoder, EncoderConfig
 from export.checkpoints.imported import Arrays, Imported, Tensors, built, one_value
@@ -117,7 +117,7 @@ def encoder_of(
         mean_rows=own["latent_avg"].shape[0],
         backbone=backbone,
     )
-    return cast("Encoder", built("encoder", config, own))
+    return built("encoder", Encoder, config, own)
 
 
 def _ratio(shape: tuple[int, ...]) -> int:

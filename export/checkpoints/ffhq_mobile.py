@@ -8,41 +8,35 @@ nodes is that of execution, so that the weights are found by what feeds what, no
 
 import math
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
-import engines
+from engines.ffhq_mobile import (
+    HEADS,
+    INSTALL,
+    LICENCE,
+    MAPPING,
+    PACKAGE,
+    SHA256,
+    SYNTHESIS,
+    VERSION,
+    WEIGHTS,
+    check_size,
+    own_file,
+)
 from engines.model_folder import sha256_of
 from engines.networks.mobile_stylegan import MobileHead, MobileSynthesis, cut_short
 from engines.networks.store import load_network
 from engines.networks.stylegan2 import Mapping, MappingConfig
 from export.checkpoints.imported import Arrays, Imported, built
 from export.checkpoints.mobile_stylegan import MEAN_SAMPLES, set_mean, synthesis_of
-from face.errors import BadCheckpoint, ModelUnavailable, WrongUse
+from face.errors import BadCheckpoint
 
-ORIGIN = "random-face"
-VERSION = "2021.7.21.1"
-LICENCE = (
-    "package: Apache-2.0; weights distilled from NVIDIA's StyleGAN2-FFHQ, so research and evaluation only, "
-    "non-commercial; never redistributed here"
-)
-INSTALL = "pip install 'facepuppet[ffhq]'"
 CURE = f"install it again: {INSTALL}"
-FULL_SIZE = 1024
 XML = b"<?xml"
-WEIGHTS = Path(engines.__file__).parent / "weights" / "ffhq-mobile"
-HEADS = {256: "head256.safetensors", 512: "head512.safetensors"}
-SYNTHESIS, MAPPING = "SynthesisNetwork", "MappingNetwork"
-SHA256 = {
-    "MappingNetwork.xml": "73e2096cad6e696e4af47df2477e048ab4c42c0e0dec83c7c66604822689e55b",
-    "MappingNetwork.bin": "212dd716bdb556e18db603ea97300d4fa3c872b878c726b2402fea80820e7305",
-    "SynthesisNetwork.xml": "7918fce515243954d3e06628cb39a23902d6b1d5d02932cc0c2faee7a2aeeedd",
-    "SynthesisNetwork.bin": "c7da15fa22d508c82e1c30dd6b4cdf67fe3ccdddaf85b310ee764dbf0c289645",
-}
 LR_MULTIPLIER = 0.01  # any will do: the graph's weights carry theirs, ours is divided out again
 Matrix = NDArray[np.float32]
 
@@ -96,18 +90,6 @@ class Graph:
         return found
 
 
-def find_ffhq_mobile() -> Path:
-    """Folder with the package's graphs; ModelUnavailable says how to install it."""
-    spec = find_spec("random_face")
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        folder = Path(place) / "data"
-        if (folder / f"{SYNTHESIS}.xml").is_file():
-            return folder
-    raise ModelUnavailable(
-        f"the generator ffhq-mobile needs random-face {VERSION}, which is not installed; run: {INSTALL}"
-    )
-
-
 def is_graph(path: Path) -> bool:
     """Whether the file is an OpenVINO graph's description, of this generator or another."""
     try:
@@ -117,31 +99,23 @@ def is_graph(path: Path) -> bool:
         return False
 
 
-def read_ffhq_mobile(folder: Path, *, size: int = FULL_SIZE) -> Imported:
+def read_ffhq_mobile(folder: Path, *, size: int = 1024) -> Imported:
     """Generator of that many pixels and mapping network of the four files there, each checked first."""
-    if size not in (*HEADS, FULL_SIZE):
-        raise WrongUse(f"found size {size}, expected one of {', '.join(map(str, (*HEADS, FULL_SIZE)))}")
+    check_size(size)
     for name, expected in SHA256.items():
         path = folder / name
         if not path.is_file():
-            raise BadCheckpoint(f"{path} is missing, expected the files of random-face {VERSION}; {CURE}")
+            raise BadCheckpoint(f"{path} is missing, expected the files of {PACKAGE} {VERSION}; {CURE}")
         if sha256_of(path) != expected:
-            raise BadCheckpoint(f"{name} is not that of random-face {VERSION} (its sha256 differs); {CURE}")
+            raise BadCheckpoint(f"{name} is not that of {PACKAGE} {VERSION} (its sha256 differs); {CURE}")
     generator = _synthesis(Graph(folder / f"{SYNTHESIS}.xml"))
     notes = [f"psi pulls towards the mean of {MEAN_SAMPLES} fixed samples"]
-    if size != FULL_SIZE:
-        if not (WEIGHTS / HEADS[size]).is_file():
-            raise ModelUnavailable(
-                f"{HEADS[size]}, the image head for {size} px, is not there; use --size 256, or make it: "
-                f"facepuppet train image-head --size {size} --work head --out {HEADS[size]}"
-            )
-        head = load_network(WEIGHTS / HEADS[size])
-        if not isinstance(head, MobileHead):
-            raise ModelUnavailable(f"{HEADS[size]} holds no image head; install facepuppet again")
+    if size in HEADS:
+        head = load_network(own_file(HEADS[size]), MobileHead)
         generator = cut_short(generator, head, size=size)
         notes.append(f"its image head for {size} px was trained here; see {WEIGHTS.name}/MODEL_CARD.md")
     mapping = _mapping(Graph(folder / f"{MAPPING}.xml"), generator.config.rows)
-    return Imported(ORIGIN, LICENCE, {"generator": generator, "mapping": mapping}, tuple(notes))
+    return Imported(PACKAGE, LICENCE, {"generator": generator, "mapping": mapping}, tuple(notes))
 
 
 def _constant(layer: ElementTree.Element, raw: bytes) -> Matrix | None:
@@ -214,8 +188,6 @@ def _mapping(graph: Graph, rows: int) -> Mapping:
         own[f"fc{index}.weight"] = weight * np.float32(math.sqrt(weight.shape[1]) / LR_MULTIPLIER)
         own[f"fc{index}.bias"] = bias / np.float32(LR_MULTIPLIER)
     config = MappingConfig(num_ws=rows, num_layers=len(layers), lr_multiplier=LR_MULTIPLIER, embed_dim=0)
-    network = built("mapping network", config, own)
-    if not isinstance(network, Mapping):
-        raise TypeError("no mapping network")
+    network = built("mapping network", Mapping, config, own)
     set_mean(network)
     return network

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engines.networks.store import kind_of, load_network
+from engines.networks.store import load_any_network
 from export.checkpoints import (
     deca,
     encoders,
@@ -26,26 +26,6 @@ from export.checkpoints import (
 from export.checkpoints.containers import read_checkpoint
 from export.checkpoints.imported import Imported
 from face.errors import BadCheckpoint, ModelUnavailable
-
-ROLES = {  # of our own networks: the graph each becomes
-    "stylegan2-mapping": "mapping",
-    "stylegan2-synthesis": "generator",
-    "stylegan3-synthesis": "generator",
-    "style-encoder": "encoder",
-    "directions": "directions",
-    "restyle-encoder": "encoder",
-    "motion-mapping": "motion",
-    "motion-identity-half": "motion_identity",
-    "motion-half": "motion_live",
-    "landmark-mapping": "landmarks",
-    "style-mask": "mask",
-    "styles": "styles",
-    "style-synthesis": "style_generator",
-    "style-offsets": "offsets",
-    "deca": "tracker",
-    "mobile-synthesis": "generator",
-    "mobile-head": "head",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +96,10 @@ def import_checkpoint(path: Path) -> Imported:
 
 def _own(path: Path) -> Imported:
     try:
-        network = load_network(path)
+        network = load_any_network(path)
     except ModelUnavailable as error:
         raise BadCheckpoint(str(error)) from error
-    return Imported("facepuppet", "that of the weights", {ROLES[kind_of(network)]: network})
+    return Imported("facepuppet", "that of the weights", {network.role: network})
 
 
 def _seen(root: Any) -> str:

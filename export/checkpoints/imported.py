@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.networks.store import Config, Network, build_network
+from engines.networks.store import N, Network, build_network
 from export.checkpoints.tensors import as_array
 from face.errors import BadCheckpoint
 
@@ -94,11 +94,11 @@ class Tensors:
             )
 
 
-def built(what: str, config: Config, tensors: Mapping[str, NDArray[Any]]) -> Network:
+def built(what: str, network: type[N], config: Any, tensors: Mapping[str, NDArray[Any]]) -> N:
     """The network of these tensors, or the line that says what does not fit."""
     try:
         own = {name: torch.from_numpy(np.asarray(array, order="C")) for name, array in tensors.items()}
-        return build_network(config, own)
+        return build_network(network, config, own)
     except ValueError as error:
         raise BadCheckpoint(f"its {what} does not fit together ({error})") from error
 

@@ -5,7 +5,7 @@ Knows that layout. The portrait's latent is ReStyle's, whose checkpoint is expor
 theirs was at hand: names and shapes are those of the classes that write it.
 """
 
-from typing import Any, cast
+from typing import Any
 
 from engines.networks.motion_mapping import MotionMapping, MotionMappingConfig
 from export.checkpoints.encoders import encoder_of, head_of, parts_of, state_of
@@ -59,4 +59,4 @@ def _mapping(state: dict[str, Any], rows: int, w_dim: int) -> MotionMapping:
         )
     own: Arrays = {f"linear.{part}": tensors.take(f"{MATRIX}.{part}") for part in ("weight", "bias")}
     tensors.finish()
-    return cast("MotionMapping", built("map", MotionMappingConfig(rows, w_dim), own))
+    return built("map", MotionMapping, MotionMappingConfig(rows, w_dim), own)

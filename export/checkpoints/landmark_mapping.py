@@ -8,7 +8,7 @@ channels of the drawings (580 pixels, OpenPose's face) and the width of w (512) 
 import re
 from typing import Any
 
-from engines.networks.landmark_mapping import LandmarkMappingConfig
+from engines.networks.landmark_mapping import LandmarkMapping, LandmarkMappingConfig
 from export.checkpoints.imported import Arrays, Imported, Tensors, built
 from face.errors import BadCheckpoint
 
@@ -59,4 +59,4 @@ def read(root: Any) -> Imported:
         for rest in tensors.matching(PREFIX)
     }
     tensors.finish()
-    return Imported(ORIGIN, LICENCE, {"landmarks": built("network", config, own)}, NOTES)
+    return Imported(ORIGIN, LICENCE, {"landmarks": built("network", LandmarkMapping, config, own)}, NOTES)

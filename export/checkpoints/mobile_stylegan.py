@@ -154,9 +154,7 @@ def _mapping(tensors: Tensors, mean: Any, rows: int, notes: list[str]) -> Mappin
     if stored is not None:
         own["w_avg"] = rows_of(stored.reshape(-1, stored.shape[-1])[:1], w_dim, rows)
     config = MappingConfig(z_dim, w_dim, rows, count, width, lr_multiplier=LR_MULTIPLIER, embed_dim=0)
-    network = built("mapping network", config, own)
-    if not isinstance(network, Mapping):
-        raise TypeError("no mapping network")
+    network = built("mapping network", Mapping, config, own)
     if stored is None:
         notes.append(f"no mean latent is stored: psi pulls towards the mean of {MEAN_SAMPLES} fixed samples")
         set_mean(network)
@@ -195,10 +193,7 @@ def synthesis_of(own: Arrays) -> MobileSynthesis:
             own[f"layers.{index}.up.{part}"] = own[f"layers.{index}.up.{part}"][order] / 2
     for name in ("head.to_bands.weight", "head.to_bands.bias"):
         own[name] = own[name][bands_of(len(own[name]))] / 2
-    network = built("generator", config, own)
-    if not isinstance(network, MobileSynthesis):
-        raise TypeError("no synthesis network")
-    return network
+    return built("generator", MobileSynthesis, config, own)
 
 
 def bands_of(channels: int) -> NDArray[np.int64]:

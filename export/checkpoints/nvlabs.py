@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.networks.store import Network
-from engines.networks.stylegan2 import MappingConfig
+from engines.networks.stylegan2 import Mapping, MappingConfig
 from export.checkpoints.imported import Tensors, built, one_value
 from export.checkpoints.tensors import as_array
 from export.checkpoints.unpickle import Record
@@ -85,7 +84,7 @@ def attribute(attributes: Attributes, path: str, name: str, otherwise: Any = Non
 
 def mapping_of(
     tensors: Tensors, attributes: Attributes, given: dict[str, Any], num_ws: int
-) -> tuple[Network, tuple[str, ...]]:
+) -> tuple[Mapping, tuple[str, ...]]:
     """The mapping network, `given` the options it was made with, and what was assumed."""
     layers = len(tensors.matching("mapping.fc", ".weight"))
     paths = [f"mapping.fc{index}" for index in range(layers)]
@@ -117,7 +116,7 @@ def mapping_of(
         embed_dim=embed,
         lr_multiplier=positive(multiplier, "mapping"),
     )
-    return built("mapping network", config, own), notes
+    return built("mapping network", Mapping, config, own), notes
 
 
 def positive(value: Any, what: str) -> float:

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.networks.store import Network
-from engines.networks.stylegan2 import SynthesisConfig
+from engines.networks.stylegan2 import Synthesis, SynthesisConfig
 from export.checkpoints.imported import Arrays, Imported, Tensors, built, one_value
 from export.checkpoints.nvlabs import (
     GENERATOR_ARGUMENTS,
@@ -69,7 +68,7 @@ def _options(generator: Record) -> dict[str, Any]:
     return {**options, "mapping": mapping}
 
 
-def _synthesis(tensors: Tensors, attributes: Attributes, options: dict[str, Any]) -> tuple[Network, int]:
+def _synthesis(tensors: Tensors, attributes: Attributes, options: dict[str, Any]) -> tuple[Synthesis, int]:
     """The network, and how many rows of W+ it reads."""
     found = (re.fullmatch(r"(\d{1,5})\.conv1\.weight", rest) for rest in tensors.matching("synthesis.b"))
     sizes = sorted(int(match[1]) for match in found if match)
@@ -106,7 +105,7 @@ def _synthesis(tensors: Tensors, attributes: Attributes, options: dict[str, Any]
         if not name.endswith("resample_filter"):
             own[f"blocks.b{name}"] = tensors.take(f"synthesis.b{name}")
     own["fir"] = shared_filter(tensors, [n for n in tensors.named if n.endswith("resample_filter")])
-    return built("generator", config, own), config.num_ws
+    return built("generator", Synthesis, config, own), config.num_ws
 
 
 def shared_filter(tensors: Tensors, names: list[str], gain: float = 1.0) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.networks.stylegan3 import AliasFreeConfig
+from engines.networks.stylegan3 import AliasFreeConfig, AliasFreeSynthesis
 from export.checkpoints.imported import Arrays, Imported, Tensors, built, one_value
 from export.checkpoints.nvlabs import (
     GENERATOR_ARGUMENTS,
@@ -60,7 +60,7 @@ def read(root: Any) -> Imported:
     except (ValueError, OverflowError) as error:
         raise BadCheckpoint(f"its generator does not fit together ({error})") from error
     own, notes = _weights(tensors, layers)
-    synthesis = built("generator", config, own)
+    synthesis = built("generator", AliasFreeSynthesis, config, own)
     mapping, more = mapping_of(tensors, attributes, mapping_options, config.num_ws)
     tensors.finish()
     return Imported(ORIGIN, LICENCE, {"generator": synthesis, "mapping": mapping}, (*notes, *more))

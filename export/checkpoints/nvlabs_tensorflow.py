@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.networks.store import Network
-from engines.networks.stylegan2 import MappingConfig, SynthesisConfig
+from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig
 from export.checkpoints.imported import Arrays, Imported, Tensors, built, one_value
 from export.checkpoints.nvlabs import LICENCE, only, positive
 from export.checkpoints.unpickle import Record
@@ -76,7 +75,9 @@ def read(root: Any) -> Imported:
     mapping = _mapping(tensors, options, config.num_ws)
     tensors.drop(["lod"])  # how far progressive growing had come; StyleGAN2 does not read it
     tensors.finish()
-    return Imported(ORIGIN, LICENCE, {"generator": built("generator", config, own), "mapping": mapping})
+    return Imported(
+        ORIGIN, LICENCE, {"generator": built("generator", Synthesis, config, own), "mapping": mapping}
+    )
 
 
 def _collected(generator: Record) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -190,7 +191,7 @@ def _filter(taps: Any) -> NDArray[np.float32]:
     return np.asarray(kernel / kernel.sum(), np.float32)
 
 
-def _mapping(tensors: Tensors, options: dict[str, Any], num_ws: int) -> Network:
+def _mapping(tensors: Tensors, options: dict[str, Any], num_ws: int) -> Mapping:
     layers = len(tensors.matching("mapping/Dense", "/weight"))
     own: Arrays = {"w_avg": tensors.take("dlatent_avg").reshape(1, -1)}
     for index in range(layers):
@@ -212,4 +213,4 @@ def _mapping(tensors: Tensors, options: dict[str, Any], num_ws: int) -> Network:
         embed_dim=embed,
         lr_multiplier=positive(options.get("mapping_lrmul", 0.01), "mapping_lrmul"),
     )
-    return built("mapping network", config, own)
+    return built("mapping network", Mapping, config, own)

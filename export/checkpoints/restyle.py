@@ -7,7 +7,7 @@ loop (engines/networks/restyle.py says why), so `encoder.onnx` takes one picture
 
 from typing import Any
 
-from engines.networks.restyle import MAX_ITERATIONS, RestyleConfig
+from engines.networks.restyle import MAX_ITERATIONS, Restyle, RestyleConfig
 from engines.networks.stylegan2 import Synthesis
 from export.checkpoints.encoders import LICENCE, encoder_of, head_of, parts_of, state_of, stem_of
 from export.checkpoints.imported import Imported, Tensors, built, only_known
@@ -85,7 +85,9 @@ def read(root: Any) -> Imported:
         config = RestyleConfig(encoder.config, generator.config, iterations)
     except ValueError as error:
         raise BadCheckpoint(f"its encoder and decoder do not fit together ({error})") from error
-    networks["encoder"] = built("encoder", config, {name: tensor.numpy() for name, tensor in own.items()})
+    networks["encoder"] = built(
+        "encoder", Restyle, config, {name: tensor.numpy() for name, tensor in own.items()}
+    )
     return Imported(ORIGIN, LICENCE, networks, tuple(notes))
 
 

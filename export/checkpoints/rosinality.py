@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from engines.networks.store import Network
-from engines.networks.stylegan2 import Mapping, MappingConfig, SynthesisConfig
+from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig
 from export.checkpoints.imported import Arrays, Imported, Tensors, built
 from export.checkpoints.nvlabs_stylegan2 import shared_filter
 from export.checkpoints.tensors import as_array
@@ -56,14 +56,14 @@ def generator_and_mapping(state: dict[str, Any], mean: Any, notes: list[str]) ->
     """Both networks of a state dict; `mean` is rows of w or None; what was assumed is added to `notes`."""
     tensors = Tensors("generator", state)
     generator = _synthesis(tensors, notes)
-    networks = {"generator": generator}
+    networks: dict[str, Network] = {"generator": generator}
     if tensors.matching("style."):
         networks["mapping"] = _mapping(tensors, mean, int(generator.inputs[0].shape[1]), notes)
     tensors.finish()
     return networks
 
 
-def _synthesis(tensors: Tensors, notes: list[str]) -> Network:
+def _synthesis(tensors: Tensors, notes: list[str]) -> Synthesis:
     found = (re.fullmatch(r"(\d{1,2})\.conv\.weight", rest) for rest in tensors.matching("convs."))
     count = sum(match is not None for match in found)
     if count % 2:
@@ -98,7 +98,7 @@ def _synthesis(tensors: Tensors, notes: list[str]) -> Network:
         image_channels=tensors.shape("to_rgb1.conv.weight", 5)[1],
         use_noise=bool(noises),
     )
-    return built("generator", config, own)
+    return built("generator", Synthesis, config, own)
 
 
 def _convolution(tensors: Tensors, source: str, target: str, own: Arrays) -> None:
@@ -136,7 +136,7 @@ def _squeezed(tensors: Tensors, name: str, dimensions: int) -> Any:
     return tensors.take(name)[0]
 
 
-def _mapping(tensors: Tensors, mean: Any, num_ws: int, notes: list[str]) -> Network:
+def _mapping(tensors: Tensors, mean: Any, num_ws: int, notes: list[str]) -> Mapping:
     layers = len(tensors.matching("style.", ".weight"))
     own: Arrays = {}
     for index in range(layers):  # style.0 normalises z and has no weights
@@ -155,8 +155,8 @@ def _mapping(tensors: Tensors, mean: Any, num_ws: int, notes: list[str]) -> Netw
         mean_rows=own["w_avg"].shape[0],
         embed_dim=0,
     )
-    network = built("mapping network", config, own)
-    if mean is None and isinstance(network, Mapping):
+    network = built("mapping network", Mapping, config, own)
+    if mean is None:
         notes.append(f"no mean latent is stored: psi pulls towards the mean of {MEAN_SAMPLES} fixed samples")
         source = torch.Generator().manual_seed(MEAN_SEED)
         with torch.no_grad():

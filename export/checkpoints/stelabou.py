@@ -4,7 +4,7 @@
 import math
 from typing import Any
 
-from engines.networks.directions import DirectionsConfig
+from engines.networks.directions import Directions, DirectionsConfig
 from export.checkpoints.imported import Arrays, Imported, Parameters, Tensors, built
 from export.checkpoints.tensors import as_dict
 from face.deca_parameters import POSE, deca_names
@@ -55,7 +55,9 @@ def read(root: Any) -> Imported:
     meant = _meant(parameters, root.get("shift_scale", SHIFT_SCALE))
     if meant is None:
         notes.append(OTHER_LAYOUT)
-    return Imported(ORIGIN, LICENCE, {"directions": built("matrix", config, own)}, tuple(notes), meant)
+    return Imported(
+        ORIGIN, LICENCE, {"directions": built("matrix", Directions, config, own)}, tuple(notes), meant
+    )
 
 
 def _meant(count: int, scale: Any) -> Parameters | None:

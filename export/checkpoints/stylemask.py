@@ -8,7 +8,7 @@ of theirs was at hand: names and shapes are those of the classes that write it.
 import re
 from typing import Any
 
-from engines.networks.stylemask import StyleMaskConfig
+from engines.networks.stylemask import StyleMask, StyleMaskConfig
 from export.checkpoints.imported import Arrays, Imported, Tensors, built, only_known
 from export.checkpoints.tensors import as_dict
 from face.errors import BadCheckpoint
@@ -46,5 +46,5 @@ def read(root: Any) -> Imported:
             for part in ("weight", "bias"):
                 own[f"networks.{index}.{layer}.{part}"] = tensors.take(f"{name}.{layer}.{part}")
     tensors.finish()
-    network = built("mask network", StyleMaskConfig(tuple(channels)), own)
+    network = built("mask network", StyleMask, StyleMaskConfig(tuple(channels)), own)
     return Imported(ORIGIN, LICENCE, {"mask": network}, NOTES)

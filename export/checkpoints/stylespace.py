@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.networks.stylespace import StyleLayout, StyleOffsetsConfig, layout_of
+from engines.networks.stylespace import StyleLayout, StyleOffsets, StyleOffsetsConfig, layout_of
 from export.checkpoints.imported import Imported, built
 from export.checkpoints.tensors import as_array
 from face.errors import BadCheckpoint
@@ -134,5 +134,5 @@ def _offsets(controls: dict[str, tuple[int, int]], scale: list[float], notes: tu
         layers=tuple(layer for layer, _ in controls.values()),
         channels=tuple(channel for _, channel in controls.values()),
     )
-    network = built("table", config, {"scale": np.array(scale, np.float32)})
+    network = built("table", StyleOffsets, config, {"scale": np.array(scale, np.float32)})
     return Imported(ORIGIN, LICENCE, {"offsets": network}, notes)

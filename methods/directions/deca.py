@@ -5,21 +5,27 @@ Angles and jaw come from our tracker; expression coefficients, and then the jaw 
 user's own copy of it lies in the model folder. Without it expressions stay the portrait's.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from engines import Engine, open_engine
+from engines.base import Array
+from engines.graphs import ENCODER, W
 from face.arrays import Floats, Image
 from face.deca_parameters import JAW, POSE, deca_picture, pose_of, vox_crop
 from face.errors import ModelUnavailable
 from face.frame import Frame
 from face.motion import Motion
 from methods.crop_reader import driver_crop, motion_in_crop
-from methods.identity import Identity
-from methods.model import DECA, ENCODER, LiveModel
+from methods.directions.motion import DELTA
+from methods.identity import Code, Identity
+from methods.model import LiveModel
 from methods.portrait import open_portrait
 from methods.subject import Photo
 
+DECA = "tracker"  # role of the graph: image (N, 3, 224, 224) to DECA's parameters
 PORTRAIT_PX = 1024  # longer side a portrait is read at
 WITHOUT_DECA = (
     "its head and jaw follow the driver, its expression does not: that needs DECA, which you would have to "
@@ -45,11 +51,24 @@ class DecaReader:
 class DecaNumbers:
     """The model's numbers, of a portrait and of a driver; `deca` is closed with it. Not thread-safe."""
 
-    def __init__(self, model: LiveModel, deca: DecaReader | None) -> None:
+    def __init__(
+        self,
+        model: LiveModel,
+        deca: DecaReader | None,
+        portrait: Motion,
+        crop: Image,
+        landmarks: NDArray[np.floating],
+    ) -> None:
+        """portrait: its face as the tracker reads it; crop: the picture DECA reads, with its landmarks."""
         self._deca = deca
         self._ranges = np.array(model.ranges, np.float32)  # (d, 2) in raw units
         self._scales = np.array(model.scales, np.float32)  # (d,) of a raw unit
         self._count = len(model.parameters)
+        self.still: Mapping[str, Array] = {DELTA: np.zeros((1, self._count), np.float32)}
+        self.source = np.zeros(self._count, np.float32)  # of the portrait; what nobody reads is 0
+        self.source[: len(POSE)] = pose_of(portrait)
+        if deca is not None:
+            self._read_deca(self.source, crop, landmarks)
         self._last: Floats | None = None  # what DECA read last, (d,)
 
     @property
@@ -57,59 +76,69 @@ class DecaNumbers:
         """Whether expressions are read off the driver's picture."""
         return self._deca is not None
 
-    def of_portrait(self, motion: Motion, crop: Image, landmarks: NDArray[np.floating]) -> Floats:
-        """(d,) in raw units of a portrait's face in its crop; what nobody reads is 0."""
-        numbers = np.zeros(self._count, np.float32)
-        numbers[: len(POSE)] = pose_of(motion)
-        return numbers if self._deca is None else self._with_deca(numbers, crop, landmarks)
-
-    def delta(self, motion: Motion, source: Floats, frame: Frame | None = None) -> Floats:
-        """(d,) as the graph takes it: each number's change against the portrait, eq. (3) of Bounareli et al.
+    def __call__(self, motion: Motion, frame: Frame | None = None) -> Mapping[str, Array]:
+        """Each number's change against the portrait, eq. (3) of Bounareli et al.
 
         Angles are the driver's against its rest, where it has one; what DECA reads is never against a rest.
         """
+        source = self.source
         change = np.zeros(self._count, np.float32)
         change[: len(POSE)] = pose_of(motion) - (
             source[: len(POSE)] if motion.neutral is None else pose_of(motion.neutral)
         )
         if self._deca is not None:
-            change[JAW:] = self._read(motion, source, frame)[JAW:] - source[JAW:]
+            change[JAW:] = self._driver(motion, frame)[JAW:] - source[JAW:]
         low, high = np.minimum(self._ranges[:, 0], source), np.maximum(self._ranges[:, 1], source)
         target = np.clip(source + change, low, high)
-        return np.asarray((target - source) * self._scales, np.float32)
+        return {DELTA: np.asarray((target - source) * self._scales, np.float32)[None]}
 
-    def _read(self, motion: Motion, source: Floats, frame: Frame | None) -> Floats:
+    def _driver(self, motion: Motion, frame: Frame | None) -> Floats:
         """(d,) what DECA sees of the driver; without a picture of it the last reading fades to the portrait's
         own as the tracker's confidence does.
         """
         seen = driver_crop(motion, frame) if frame is not None else None
         if seen is not None:
-            self._last = self._with_deca(np.zeros(self._count, np.float32), *seen)
+            self._last = np.zeros(self._count, np.float32)
+            self._read_deca(self._last, *seen)
             return self._last
         if self._last is None:
-            return source
-        return np.asarray(source + motion.confidence * (self._last - source), np.float32)
+            return self.source
+        return np.asarray(self.source + motion.confidence * (self._last - self.source), np.float32)
 
-    def _with_deca(self, numbers: Floats, crop: Image, landmarks: NDArray[np.floating]) -> Floats:
+    def _read_deca(self, numbers: Floats, crop: Image, landmarks: NDArray[np.floating]) -> None:
+        """Write jaw and expression of a face into `numbers`."""
         assert self._deca is not None
         jaw, expression = self._deca(crop, landmarks)
         numbers[JAW] = jaw
         numbers[len(POSE) :] = expression[: self._count - len(POSE)]
-        return numbers
 
     def close(self) -> None:
         if self._deca is not None:
             self._deca.close()
 
 
-def open_deca_numbers(model: LiveModel, *, engine: str, threads: int) -> DecaNumbers:
+def open_deca_numbers(
+    model: LiveModel,
+    portrait: Motion,
+    crop: Image,
+    landmarks: NDArray[np.floating],
+    *,
+    engine: str,
+    threads: int,
+) -> DecaNumbers:
     """With DECA where the model folder has it."""
-    if not model.holds(DECA):
-        return DecaNumbers(model, None)
-    return DecaNumbers(model, DecaReader(open_engine(model.folder / DECA, backend=engine, threads=threads)))
+    deca = None
+    if model.holds(DECA):
+        deca = DecaReader(open_engine(model.folder / DECA, backend=engine, threads=threads))
+    try:
+        return DecaNumbers(model, deca, portrait, crop, landmarks)
+    except BaseException:
+        if deca is not None:
+            deca.close()
+        raise
 
 
-def encoded(photo: Photo, model: LiveModel, numbers: DecaNumbers) -> Identity:
+def encoded(photo: Photo, model: LiveModel) -> Identity:
     """A portrait by the model's own encoder, in one pass: nothing is tuned and nothing kept.
 
     Raises BadPortrait for the photo, ModelUnavailable where the folder has no encoder.
@@ -123,22 +152,12 @@ def encoded(photo: Photo, model: LiveModel, numbers: DecaNumbers) -> Identity:
     crop, landmarks = vox_crop(portrait.image, portrait.landmarks)
     image = np.asarray(crop.transpose(2, 0, 1)[None], np.float32) / np.float32(127.5) - 1
     with open_engine(model.folder / ENCODER, backend="onnx", threads=0) as engine:
-        code = engine.run(image=image)["w"][0]
-    if code.shape[0] != model.rows:
+        w = np.asarray(engine.run(image=image)[W][0], np.float32)
+    if w.shape[0] != model.rows:
         raise ModelUnavailable(
-            f"the encoder in {model.folder} gives {code.shape[0]} rows, its generator reads {model.rows}; "
+            f"the encoder in {model.folder} gives {w.shape[0]} rows, its generator reads {model.rows}; "
             "export those made together"
         )
     motion = motion_in_crop(crop, landmarks, photo.name)
-    return Identity(
-        name=photo.name,
-        model=model.key,
-        size=model.size,
-        w_plus=np.asarray(code, np.float32),
-        p_source=numbers.of_portrait(motion, crop, landmarks),
-        portrait=portrait.image,
-        alpha=portrait.alpha,
-        landmarks=portrait.landmarks,
-        blendshapes=motion.blendshapes,
-        live=None,
-    )
+    code = Code(model.name, model.key, model.size, w)
+    return Identity(photo.name, portrait.image, portrait.alpha, portrait.landmarks, motion, (code,))

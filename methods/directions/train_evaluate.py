@@ -167,8 +167,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    trained = load_network(options.directions)
-    assert isinstance(trained, Directions)
+    trained = load_network(options.directions, Directions)
     matrices = {"trained": trained}
     if options.samples is not None:
         matrices["closed form"] = plain_directions(load_samples(options.samples))

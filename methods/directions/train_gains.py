@@ -93,8 +93,7 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=50)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    directions = load_network(options.trained)
-    assert isinstance(directions, Directions)
+    directions = load_network(options.trained, Directions)
     with safe_open(options.trained, framework="pt") as file:
         notes = {
             key: value

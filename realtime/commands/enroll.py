@@ -33,7 +33,7 @@ def enroll(
 
     Two or three minutes on two cores; needs the extra [ffhq]. Ctrl-C leaves nothing behind.
     """
-    from methods.making import check_parts, check_size
+    from engines.ffhq_mobile import check_parts, check_size
 
     log_to_stderr(log_level)
     check_size(size)

@@ -98,7 +98,8 @@ def export(
 ) -> int:  # fmt: skip
     """Import public checkpoints and write a model folder, each graph verified against torch."""
     # the one place where realtime meets export, and only when asked
-    from export import LiveRequest, export_checkpoint
+    from export import export_checkpoint
+    from export.live_request import LiveRequest
 
     log_to_stderr(log_level)
     wanted: LiveRequest | None = None

@@ -8,17 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from engines import model_folder
+from engines.ffhq_mobile import INSTALL, NOTE, SOURCE, TERMS, check_parts, check_size, missing_parts
+from engines.ffhq_mobile import NAME as FFHQ
 from engines.folders import cache_folder
 from face.errors import ModelUnavailable, PuppetError, WrongUse
 from methods.identity import INDEX, is_identity, read_identity
-from methods.making import DEFAULT_SIZE, FFHQ, INSTALL, check_parts, check_size, ffhq_folder, missing_parts
+from methods.making import DEFAULT_SIZE, ffhq_folder
 from realtime.commands import options as opt
 from realtime.console import StepProgress, last_line, log_to_stderr, note, show_table
-
-TERMS = (
-    "the package says Apache-2.0, but its weights were distilled from NVIDIA's StyleGAN2-FFHQ: research and "
-    "evaluation only, not for commercial use; facepuppet does not redistribute them"
-)
 
 ModelName = Annotated[
     str,
@@ -89,7 +86,7 @@ def show(name: ModelName, json_line: opt.JsonLine = False, log_level: opt.Loggin
         chosen = held()[0]
         facts: dict[str, Any] = {
             **_values(chosen),
-            "source": "random-face 2021.7.21.1: MobileStyleGAN FFHQ, 1024 px, 10.1 M parameters",
+            "source": SOURCE,
             "made": str(ffhq_folder(256)) if ffhq_folder(256).is_dir() else "at first use",
         }
     else:
@@ -194,11 +191,11 @@ def make(
         raise WrongUse(f"model {name!r} cannot be made, expected {FFHQ}; checkpoints: facepuppet export")
     check_size(size)
     check_parts()
-    from export.ffhq_model import TERMS, make_model
+    from export.ffhq_model import make_model
 
     with StepProgress() as progress:
         folder = make_model(out or ffhq_folder(size), size=size, on_step=progress)
-    note(TERMS)
+    note(NOTE)
     note(f"{folder}: {name} at {size} px, ready for --method directions")
     if json_line:
         last_line({"folder": str(folder), "size": size})

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from engines import ffhq_mobile
 from face.errors import PuppetError, WrongUse
 from methods import making
 from methods.method import Opening
@@ -106,7 +107,7 @@ def test_a_photo_that_is_not_there_is_wrong_use(
     tmp_path: Path, missing: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
-    monkeypatch.setattr(making, "missing_parts", lambda: ())
+    monkeypatch.setattr(ffhq_mobile, "missing_parts", lambda: ())
     (tmp_path / "folder").mkdir()
     out = tmp_path / "me"
     assert main(["enroll", str(tmp_path / missing), "--out", str(out)]) in (1, 2)
@@ -116,9 +117,9 @@ def test_a_photo_that_is_not_there_is_wrong_use(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
-@pytest.mark.skipif(bool(making.missing_parts()), reason="the extra [ffhq] is not installed")
+@pytest.mark.skipif(bool(ffhq_mobile.missing_parts()), reason="the extra [ffhq] is not installed")
 @pytest.mark.skipif(
-    not (making.weights_folder() / "directions.safetensors").is_file(),
+    not (ffhq_mobile.WEIGHTS / ffhq_mobile.DIRECTIONS).is_file(),
     reason="the directions' weights are not in this checkout",
 )
 def test_an_interrupted_enrolment_leaves_nothing_and_ends_with_130(tmp_path: Path) -> None:

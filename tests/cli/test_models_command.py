@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engines import ffhq_mobile
 from engines.folders import cache_folder
 from engines.model_folder import FORMAT, INDEX, sha256_of
 from methods import making
@@ -122,7 +123,7 @@ def test_wrong_use_is_one_line(
 def test_the_missing_extra_is_one_line_with_the_pip_command(
     arguments: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(making, "missing_parts", lambda: ("random_face", "torch"))
+    monkeypatch.setattr(ffhq_mobile, "missing_parts", lambda: ("random_face", "torch"))
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 1
     line = capfd.readouterr().err
@@ -132,7 +133,7 @@ def test_the_missing_extra_is_one_line_with_the_pip_command(
 
 
 EXTRA = find_spec("random_face") is None or find_spec("torch") is None
-WEIGHTS = making.weights_folder() / "directions.safetensors"
+WEIGHTS = ffhq_mobile.WEIGHTS / ffhq_mobile.DIRECTIONS
 
 
 @pytest.mark.skipif(EXTRA, reason="the extra [ffhq] is not installed")

@@ -1,23 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""An engine is found again only where nothing has changed, and the line runs on while the next is built."""
+"""An engine is found again only where nothing it depends on has changed."""
 
 import json
 import os
 import stat
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Self
 
-import numpy as np
 import pytest
 
-from engines import Provenance, TensorSpec
-from engines.base import Array
-from engines.cache import EngineCache, EngineKey, Progress, graph_hash
-from engines.swap import SwapEngine
+from engines.cache import EngineCache, EngineKey, graph_hash
 from face.errors import EngineUnavailable
 
 KEY = EngineKey(
@@ -35,7 +29,6 @@ KEY = EngineKey(
 OTHER_VALUES = {
     field.name: ("other",) if field.name in ("flags", "shapes") else "other" for field in fields(EngineKey)
 }
-WAIT_S = 5.0
 
 
 @pytest.fixture
@@ -174,123 +167,3 @@ def test_hash_of_a_graph_counts_the_weights_beside_it(tmp_path: Path) -> None:
     (tmp_path / "live.onnx.data").unlink()
     graph.write_bytes(b"graphweights")
     assert graph_hash(graph) not in (alone, with_weights)
-
-
-class Numbered:
-    """An engine that answers with its own number."""
-
-    def __init__(self, number: int, *, width: int = 1) -> None:
-        self.number, self.closed = number, False
-        self.inputs = (TensorSpec("x", (width,)),)
-        self.outputs = (TensorSpec("y", (1,)),)
-        self.provenance = Provenance(Path(f"{number}.engine"), "fake", f"fake {number}", "none")
-
-    def run(self, **arrays: Array) -> dict[str, Array]:
-        assert not self.closed, "run after it was closed"
-        return {"y": np.array([self.number], np.float32)}
-
-    def close(self) -> None:
-        self.closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-
-class SlowBuilder:
-    """Builds engine number 2 in steps, each as long as the test holds it."""
-
-    def __init__(self, *, steps: int = 3, fails: Exception | None = None, width: int = 1) -> None:
-        self.steps, self.fails = steps, fails
-        self.go_on = threading.Semaphore(0)
-        self.engine = Numbered(2, width=width)
-        self.stopped_at: int | None = None
-
-    def __call__(self, progress: Progress) -> Numbered:
-        for step in range(self.steps):
-            self.go_on.acquire(timeout=WAIT_S)
-            if not progress("building", (step + 1) / self.steps):
-                self.stopped_at = step
-                raise EngineUnavailable("stopped")
-        if self.fails is not None:
-            raise self.fails
-        return self.engine
-
-
-def answers(engine: SwapEngine) -> int:
-    return int(engine.run(x=np.zeros(1, np.float32))["y"][0])
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.002)
-
-
-def test_line_runs_on_what_it_has_until_the_next_engine_is_ready() -> None:
-    first, build, told = Numbered(1), SlowBuilder(), []
-
-    def tell(phase: str, share: float) -> bool:
-        told.append((phase, round(share, 2)))
-        return True
-
-    with SwapEngine(first, build, on_progress=tell) as engine:
-        for step in range(3):
-            assert answers(engine) == 1
-            assert engine.building and not first.closed
-            build.go_on.release()
-            wait_until(lambda want=step + 1: len(told) == want)
-        wait_until(lambda: not engine.building)
-        assert answers(engine) == 2
-        assert first.closed and not build.engine.closed
-        assert engine.provenance.runtime == "fake 2"
-    assert build.engine.closed
-    assert told == [("building", 0.33), ("building", 0.67), ("building", 1.0)]
-
-
-@pytest.mark.parametrize(
-    ("build", "said"),
-    [
-        (SlowBuilder(fails=EngineUnavailable("no such GPU")), "no such GPU"),
-        (SlowBuilder(fails=RuntimeError("a runtime's own")), "a runtime's own"),
-        (SlowBuilder(width=2), "other inputs or outputs"),
-    ],
-    ids=["ours", "theirs", "does not fit"],
-)
-def test_failed_build_is_said_and_the_line_runs_on(
-    build: SlowBuilder, said: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    first = Numbered(1)
-    with SwapEngine(first, build, on_progress=lambda phase, share: True) as engine:
-        build.go_on.release(3)
-        wait_until(lambda: not engine.building)
-        assert answers(engine) == 1
-        assert said in str(engine.error)
-        assert said in caplog.text and "engine stays fake 1" in caplog.text
-    assert first.closed
-
-
-def test_closing_stops_the_build() -> None:
-    first, build = Numbered(1), SlowBuilder(steps=1000)
-    engine = SwapEngine(first, build, on_progress=lambda phase, share: True)
-    build.go_on.release()
-    closing = threading.Thread(target=engine.close)
-    closing.start()
-    wait_until(engine._stopped.is_set)
-    build.go_on.release()
-    closing.join(WAIT_S)
-    assert not closing.is_alive() and not engine.building
-    assert build.stopped_at is not None and build.stopped_at < 3
-    assert first.closed and engine.error is None
-
-
-def test_engine_built_but_never_used_is_closed_too() -> None:
-    build = SlowBuilder()
-    engine = SwapEngine(Numbered(1), build, on_progress=lambda phase, share: True)
-    build.go_on.release(3)
-    wait_until(lambda: not engine.building)
-    engine.close()
-    assert build.engine.closed

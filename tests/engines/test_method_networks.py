@@ -15,6 +15,8 @@ pytest.importorskip("onnx", reason="onnx is not installed: the player does witho
 from engines import open_engine
 from engines.networks.deca import Deca, DecaConfig
 from engines.networks.encoder import Encoder, EncoderConfig
+from engines.networks.face_embedding import FaceEmbedding
+from engines.networks.feature_encoder import FeatureEncoder, FeatureEncoderConfig
 from engines.networks.landmark_mapping import LandmarkMapping, LandmarkMappingConfig
 from engines.networks.motion_mapping import (
     IdentityHalf,
@@ -25,7 +27,7 @@ from engines.networks.motion_mapping import (
     MotionMappingConfig,
 )
 from engines.networks.restyle import Restyle, RestyleConfig
-from engines.networks.store import kind_of, load_network, save_network
+from engines.networks.store import load_any_network, save_network
 from engines.networks.stylegan2 import SynthesisConfig
 from engines.networks.stylemask import StyleMask, StyleMaskConfig
 from engines.networks.stylespace import (
@@ -36,7 +38,7 @@ from engines.networks.stylespace import (
     StyleSynthesis,
     StyleSynthesisConfig,
 )
-from export.checkpoints.identify import ROLES, import_checkpoint
+from export.checkpoints.identify import import_checkpoint
 from export.onnx_export import save_graph
 from export.verify import random_inputs, verify_graph
 
@@ -77,7 +79,7 @@ def network(request: pytest.FixtureRequest) -> Any:
 def test_weight_file_gives_the_same_network(network: Any, tmp_path: Path) -> None:
     path = tmp_path / "network.safetensors"
     save_network(network, path)
-    again = load_network(path).eval()
+    again = load_any_network(path).eval()
     assert again.config == network.config
     arrays = random_inputs(network.inputs, 2)
     values = [torch.tensor(arrays[spec.name]) for spec in network.inputs]
@@ -88,8 +90,7 @@ def test_weight_file_gives_the_same_network(network: Any, tmp_path: Path) -> Non
         np.testing.assert_allclose(mine, theirs, atol=1e-5 * float(theirs.abs().max()), rtol=0)
     state = again.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
-    role = ROLES[kind_of(network)]
-    assert list(import_checkpoint(path).networks) == [role]
+    assert list(import_checkpoint(path).networks) == [network.role]
 
 
 def test_graph_is_that_of_the_network(network: Any, tmp_path: Path) -> None:
@@ -133,3 +134,11 @@ def test_the_loop_of_one_step_is_the_encoder_around_the_mean_picture() -> None:
     with torch.no_grad():
         mean = loop.picture_of(loop.encoder.latent_avg.expand(1, 4, 8)).expand(2, -1, -1, -1)
         np.testing.assert_allclose(loop(image), loop.encoder(torch.cat([image, mean], dim=1)), atol=1e-5)
+
+
+def test_encoder_and_the_recogniser_it_looks_through_are_one_graph(tmp_path: Path) -> None:
+    torch.manual_seed(6)
+    encoder = FeatureEncoder(FeatureEncoderConfig(rows=4)).attach(FaceEmbedding().eval()).eval()
+    save_graph(encoder, tmp_path / "encoder.onnx")
+    found = verify_graph(encoder, tmp_path / "encoder.onnx")
+    assert found.batches == (1, 2) and found.max_value > 0.1

@@ -19,7 +19,7 @@ from engines.networks.mobile_stylegan import (
     inverse_haar,
     inverse_haar_reference,
 )
-from engines.networks.store import load_network, save_network
+from engines.networks.store import load_any_network, save_network
 
 SMALL = MobileSynthesisConfig(channels=(16, 12, 8), w_dim=16)  # 32 pixels
 TOLERANCE = 1e-5  # sums in another order
@@ -132,7 +132,7 @@ def test_head_that_does_not_fit_is_refused(network: MobileSynthesis, size: int, 
 def test_weight_file_gives_the_same_network(network: MobileSynthesis, half: bool, tmp_path: Path) -> None:
     path = tmp_path / "network.safetensors"
     save_network(network, path, half=half)
-    again = load_network(path)
+    again = load_any_network(path)
     assert again.config == network.config
     for name, value in network.state_dict().items():
         stored = value.half().float() if half else value

@@ -3,19 +3,33 @@
 
 import json
 import struct
-from dataclasses import replace
+import sys
+from collections.abc import Iterator
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
+from engines import networks, open_engine
 from engines.networks.directions import Directions, DirectionsConfig
 from engines.networks.encoder import Encoder, EncoderConfig
 from engines.networks.ops import modulated_conv2d_reference, upfirdn2d_reference
-from engines.networks.store import build_network, load_network, save_network
+from engines.networks.store import (
+    build_network,
+    load_any_network,
+    load_network,
+    network_class,
+    network_classes,
+    save_network,
+)
 from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig
+from export.checkpoints.identify import import_checkpoint
+from export.onnx_export import save_graph
+from export.verify import verify_graph
 from face.errors import ModelUnavailable
 
 SMALL = SynthesisConfig(resolution=16, channels=(12, 10, 8), w_dim=16)
@@ -49,7 +63,7 @@ def randomised(network: Any) -> Any:
 def test_weight_file_gives_the_same_network(network: Any, tmp_path: Path) -> None:
     path = tmp_path / "network.safetensors"
     save_network(randomised(network), path, notes={"licence": "own"})
-    again = load_network(path)
+    again = load_any_network(path)
     assert again.config == network.config
     assert again.inputs == network.inputs
     for name, value in network.state_dict().items():
@@ -88,14 +102,14 @@ def test_weight_file_that_contradicts_itself_is_one_line(
     save_network(Directions(DirectionsConfig(5, 2, 16)), path)
     with_header(path, **changes)
     with pytest.raises(ModelUnavailable, match=said) as raised:
-        load_network(path)
+        load_network(path, Directions)
     assert "\n" not in str(raised.value)
 
 
 def test_config_from_a_file_allocates_nothing() -> None:
     huge = DirectionsConfig(parameters=1 << 20, rows=1 << 10, w_dim=1 << 10)  # 4 PiB of weights
     with pytest.raises(ValueError, match="linear.weight"):
-        build_network(huge, {"linear.weight": torch.zeros(2, 2), "linear.bias": torch.zeros(2)})
+        build_network(Directions, huge, {"linear.weight": torch.zeros(2, 2), "linear.bias": torch.zeros(2)})
 
 
 def slow_image(network: Synthesis, w: "torch.Tensor") -> "torch.Tensor":
@@ -152,3 +166,72 @@ def test_config_that_cannot_be_is_refused() -> None:
         EncoderConfig(head="tail")
     with pytest.raises(ValueError, match="stages"):
         EncoderConfig(widths=(8, 8), depths=(1, 1))
+
+
+TOY = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from engines.base import TensorSpec
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    width: int = 3
+
+
+class Toy(nn.Module):
+    kind: ClassVar[str] = "toy"
+    role: ClassVar[str] = "toy"
+    Config: ClassVar[type] = ToyConfig
+
+    def __init__(self, config: ToyConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.scale = nn.Parameter(Tensor([2.0]).expand(config.width).clone())
+        self.inputs = (TensorSpec("x", ("n", config.width)),)
+        self.outputs = (TensorSpec("y", ("n", config.width)),)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale
+"""
+
+
+@pytest.fixture
+def toy_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A stored network of a class that only a file in a temporary folder has."""
+    (tmp_path / "toy_network.py").write_text(TOY, encoding="utf-8")
+    with monkeypatch.context() as changed:
+        changed.setattr(networks, "__path__", [*networks.__path__, str(tmp_path)])
+        network_classes.cache_clear()
+        toy = network_class("toy")
+        save_network(toy(toy.Config(4)), tmp_path / "toy.safetensors")
+        yield tmp_path / "toy.safetensors"
+    network_classes.cache_clear()
+    sys.modules.pop(toy.__module__)
+
+
+def test_a_new_network_is_one_file_and_nothing_else(toy_file: Path, tmp_path: Path) -> None:
+    with open_engine(toy_file, backend="torch") as engine:
+        assert (engine.run(x=np.ones((2, 4), np.float32))["y"] == 2).all()
+    imported = import_checkpoint(toy_file).networks
+    save_graph(imported["toy"], tmp_path / "toy.onnx")
+    verify_graph(imported["toy"], tmp_path / "toy.onnx")
+
+
+def test_a_file_of_another_kind_is_one_line(tmp_path: Path) -> None:
+    save_network(Mapping(MappingConfig(10, 16, 6, 3, 16)), tmp_path / "mapping.safetensors")
+    with pytest.raises(ModelUnavailable, match="stylegan2-mapping, expected facepuppet-1 with directions"):
+        load_network(tmp_path / "mapping.safetensors", Directions)
+    with_header(tmp_path / "mapping.safetensors", kind="toy")
+    with pytest.raises(ModelUnavailable, match="kind 'toy', expected one of .*directions"):
+        load_any_network(tmp_path / "mapping.safetensors")
+
+
+def test_every_kind_is_one_class_that_says_what_it_is() -> None:
+    classes = network_classes()
+    assert len(classes) >= 18
+    for kind, network in classes.items():
+        assert network.kind == kind and network.role and is_dataclass(network.Config), network

@@ -172,7 +172,7 @@ def test_sums_before_demodulation_stay_within_half_precision() -> None:
 def test_weight_file_gives_the_same_network(tmp_path: Path) -> None:
     network = randomised(AliasFreeSynthesis(SMALL))
     save_network(network, tmp_path / "g.safetensors")
-    again = load_network(tmp_path / "g.safetensors")
+    again = load_network(tmp_path / "g.safetensors", AliasFreeSynthesis)
     assert again.config == SMALL
     w = torch.randn(2, SMALL.num_ws, SMALL.w_dim)
     with torch.no_grad():
@@ -183,7 +183,7 @@ def test_weight_file_gives_the_same_network(tmp_path: Path) -> None:
         (tmp_path / "g.safetensors").write_bytes(
             tampered.replace(b'\\"input_channels\\": 7', b'\\"input_channels\\": 6')
         )
-        load_network(tmp_path / "g.safetensors")
+        load_network(tmp_path / "g.safetensors", AliasFreeSynthesis)
 
 
 @pytest.mark.parametrize(

@@ -131,14 +131,13 @@ def test_graph_engine_agrees_with_the_eager_one(tmp_path: Path) -> None:
 @pytest.mark.gpu
 def test_live_network_in_half_precision_draws_the_reference_s_picture(tmp_path: Path) -> None:
     from engines import open_engine
-    from engines.networks.directions import Directions, DirectionsConfig
-    from engines.networks.live import LiveConfig, ShiftLive
-    from engines.networks.live_store import save_live
+    from engines.networks.live import LiveGenerator, LiveGeneratorConfig
+    from engines.networks.store import save_network
 
     torch.manual_seed(0)
     config = SynthesisConfig(resolution=64, channels=(32, 32, 16, 16, 8), conv_clamp=256.0)
-    live = ShiftLive(Synthesis(config), Directions(DirectionsConfig(5, 8, 512)), LiveConfig(), None).eval()
-    save_live(live, tmp_path / "live.safetensors")
+    live = LiveGenerator(LiveGeneratorConfig("stylegan2-synthesis", config)).eval()
+    save_network(live, tmp_path / "live.safetensors")
     images = {}
     for backend in ("torch", "torch-graphs", "torch-compiled"):
         with open_engine(tmp_path / "live", backend=backend) as engine:

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""A small live network with every term random, whose pictures are neither black nor white."""
+"""A small generator and mover with every term random, whose pictures are neither black nor white."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from engines.networks.directions import Directions, DirectionsConfig
-from engines.networks.live import ShiftLive
+from engines.networks.live import Live
 from engines.networks.stylegan2 import Synthesis, SynthesisConfig
 from engines.networks.stylegan3 import AliasFreeConfig, AliasFreeSynthesis
 from export.live_graph import directions_live
+from export.verify import latents_of, random_motions
 
+Arrays = dict[str, NDArray[np.float32]]
 ROWS, PARAMETERS, W_DIM = 3, 5, 32
 CHANNELS = (32, 32, 24, 16)  # 32 px: two blocks in half precision
 
@@ -62,7 +66,12 @@ def small_centre() -> torch.Tensor:
     return torch.randn(W_DIM)
 
 
-def small_live(*, psi: float = 0.7, limit: float | None = 6.0, clamp: float | None = 256.0) -> ShiftLive:
+def small_live(*, psi: float = 0.7, limit: float | None = 6.0, clamp: float | None = 256.0) -> Live:
     return directions_live(
         small_synthesis(clamp=clamp), small_directions(), psi=psi, centre=small_centre(), limit=limit
     )
+
+
+def latents(live: Live, *, count: int = 4, seed: int = 20260) -> list[Arrays]:
+    """What the generator is given for random motions."""
+    return latents_of(live, random_motions(live, count=count, seed=seed))

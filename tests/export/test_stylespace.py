@@ -131,7 +131,7 @@ def test_both_halves_of_a_generator_are_stored_and_read_again(tmp_path: Path) ->
         x = torch.tensor(W)
         for number, half in enumerate(split_at_styles(generator)):
             save_network(half, tmp_path / f"{number}.safetensors")
-            x = load_network(tmp_path / f"{number}.safetensors").eval()(x)
+            x = load_network(tmp_path / f"{number}.safetensors", type(half)).eval()(x)
     assert torch.equal(x, whole)
 
 

@@ -10,30 +10,35 @@ from numpy.typing import NDArray
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
-from small_live import small_directions, small_synthesis
+from small_live import latents, small_directions, small_synthesis
 
 from engines import TensorSpec, open_engine
+from engines.networks.live import Live
 from engines.networks.ops import blur, fir_kernel
 from export.live_graph import directions_live
 from export.onnx_export import save_graph
 from export.tape import record
-from export.verify import verify_live
+from export.verify import PictureVerification, verify_generator
 from export.winograd import winograd_graph
 
 ROUNDING = 3e-5  # of the largest value; 1e-5 was measured for 64 to 512 channels
 PHASES_ROUNDING = 3e-6  # the same products in another order
 
 
+def verified(live: Live, folder: Path) -> PictureVerification:
+    return verify_generator(live.generator, folder / "fast.onnx", latents(live))
+
+
 def test_live_picture_is_the_same(tmp_path: Path) -> None:
     live = directions_live(small_synthesis(channels=(96, 96, 96, 96)), small_directions())
-    save_graph(live, tmp_path / "live.onnx")
+    save_graph(live.generator, tmp_path / "live.onnx")
     assert winograd_graph(tmp_path / "live.onnx", tmp_path / "fast.onnx") == 3  # conv1 at 16, 32 px; up to 32
     before, after = (
         [node.op_type for node in onnx.load(tmp_path / f"{name}.onnx").graph.node]
         for name in ("live", "fast")
     )
     assert after.count("ConvTranspose") == before.count("ConvTranspose") - 1
-    found = verify_live(live, tmp_path / "fast.onnx")
+    found = verified(live, tmp_path)
     assert found.inside > 0.9
 
 
@@ -41,25 +46,25 @@ def test_live_picture_is_the_same(tmp_path: Path) -> None:
 def test_fewer_passes_give_the_same_picture(clamp: float | None, tmp_path: Path) -> None:
     synthesis = small_synthesis(clamp=clamp, channels=(24, 24, 16, 8, 4))
     live = directions_live(synthesis, small_directions())
-    save_graph(live, tmp_path / "live.onnx")
+    save_graph(live.generator, tmp_path / "live.onnx")
     assert winograd_graph(tmp_path / "live.onnx", tmp_path / "fast.onnx") == 0  # all too narrow
     passes = [whole_passes(tmp_path / f"{name}.onnx") for name in ("live", "fast")]
     # Of nine layers a gain each, of five pictures a style; of resampled layers with more activations than
     # weights a style and a scale; of the five others an offset.
     assert passes[0] - passes[1] >= 9 + 5 + 5
-    assert verify_live(live, tmp_path / "fast.onnx").max_levels <= 1
+    assert verified(live, tmp_path).max_levels <= 1
 
 
 def test_weights_are_scaled_only_where_they_are_fewer_than_activations(tmp_path: Path) -> None:
     live = directions_live(small_synthesis(channels=(64, 64, 4, 4)), small_directions())
-    save_graph(live, tmp_path / "live.onnx")
+    save_graph(live.generator, tmp_path / "live.onnx")
     winograd_graph(tmp_path / "live.onnx", tmp_path / "fast.onnx")
     graph = onnx.load(tmp_path / "fast.onnx").graph
     constants = {constant.name for constant in graph.initializer}
     resampled = [node for node in graph.node if node.op_type == "ConvTranspose"]
     dense = [node for node in resampled if {a.name: a.i for a in node.attribute}["group"] == 1]
     assert [node.input[1] in constants for node in dense] == [True, True, False]
-    assert verify_live(live, tmp_path / "fast.onnx").max_levels <= 1
+    assert verified(live, tmp_path).max_levels <= 1
 
 
 def whole_passes(path: Path) -> int:

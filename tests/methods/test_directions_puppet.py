@@ -16,7 +16,7 @@ pytest.importorskip("onnx", reason="onnx writes its graph")
 
 from small_latent import KEY, SIZE, astronaut, write_model, write_small_identity
 
-from engines import TensorSpec
+from engines import TensorSpec, ffhq_mobile
 from engines.base import Array, Provenance
 from face.alignment import aligned_crop
 from face.direction_parameters import INDEX, NAMES, RANGES, SCALED_LIMIT
@@ -287,7 +287,7 @@ def test_a_model_without_a_mapping_makes_no_faces(model: Path) -> None:
 def test_the_missing_extra_is_one_line_with_the_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(making, "missing_parts", lambda: ("random_face",))
+    monkeypatch.setattr(ffhq_mobile, "missing_parts", lambda: ("random_face",))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(ModelUnavailable, match=r"random_face is not installed; run: pip install 'facepuppet"):
         opened("seed:3", 128)
@@ -314,7 +314,7 @@ def test_a_photo_is_enrolled_once_and_then_found(
         write_small_identity(Path(arguments[arguments.index("--out") + 1]), portrait)
 
     monkeypatch.setattr(making, "perform", enrol)
-    monkeypatch.setattr(making, "missing_parts", lambda: ())
+    monkeypatch.setattr(ffhq_mobile, "missing_parts", lambda: ())
     photo = tmp_path / "me.png"
     cv2.imwrite(str(photo), portrait.image[..., ::-1])
     for _ in range(2):

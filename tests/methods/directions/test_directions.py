@@ -130,7 +130,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
 
 def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
     network = run(tmp_path)
-    saved = load_network(tmp_path / "directions.safetensors")
+    saved = load_network(tmp_path / "directions.safetensors", Directions)
     assert torch.equal(saved.linear.weight, network.linear.weight)
     with pytest.raises(WrongUse, match=r"another plan \(batch 2, not 4\)"):
         run(tmp_path, replace(PLAN, batch=4))
@@ -162,12 +162,11 @@ def test_the_command_trains_with_its_defaults(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(trainer, "StillReader", tiny.StillReader)
     command = f"--samples none --out {tmp_path} --steps 2 --sources 8"
     trainer.main(command.split())
-    trained = load_network(tmp_path / "directions.safetensors")
-    assert isinstance(trained, Directions)
+    trained = load_network(tmp_path / "directions.safetensors", Directions)
     assert not (tmp_path / "stretched.safetensors").exists()
     trainer.main([*command.split(), "--stretch", "3"])
-    again = load_network(tmp_path / "directions.safetensors")
-    stretched = load_network(tmp_path / "stretched.safetensors")
+    again = load_network(tmp_path / "directions.safetensors", Directions)
+    stretched = load_network(tmp_path / "stretched.safetensors", Directions)
     assert torch.equal(again.linear.weight, trained.linear.weight), "what the steps made stays beside it"
     grown = stretched.linear.weight[:, YAW].norm() / trained.linear.weight[:, YAW].norm()
     assert grown < 0.95, "these faces turn further than they are asked to"
