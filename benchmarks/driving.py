@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: MIT
 """A driving clip tracked once: motions, raw signals, extreme moments, identity floor. Knows no portrait."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.raw_track import RawTracker, clip_frames
+from benchmarks.sheets import mouth_and_eyes
+from engines.mediapipe_reader import Face
 from evaluation.distances import track_of
 from evaluation.follow import SIGNALS
 from evaluation.recognisers import Recogniser, Spread, spread
+from evaluation.shape_follow import followed
+from evaluation.shapes import shapes_of
 from face.arrays import Floats, Image
 from face.calibration import neutral_of
 from face.errors import BadVideo
-from face.motion import Motion
+from face.motion import LANDMARKS, Motion
 from realtime.sources import VIDEO_SUFFIXES
 from realtime.tracker.face_tracker import FaceTracker
 
@@ -28,6 +33,7 @@ class Clip:
     seconds: Floats  # (N,) time of each frame from the clip's start
     motions: list[Motion]  # as the application's tracker gives them offline, one a frame
     signals: Floats  # (N, 6) raw, unsmoothed
+    shapes: Floats  # (N, 4) lip gap, mouth width, lid gap, brow height, see evaluation/shape_follow.py
     neutral: int  # frame that was taken for the driver's rest
     moments: list[tuple[str, int]]  # what is extreme, and in which frame
     pictures: list[Image]  # of those frames
@@ -81,6 +87,7 @@ def load_clip(path: Path, embedder: Recogniser, *, every: int = 1) -> Clip:
         seconds=np.array(seconds, np.float32),
         motions=[replace(motion, neutral=rest) for motion in motions],
         signals=signals,
+        shapes=shapes_seen(raw.seen),
         neutral=neutral,
         moments=moments,
         pictures=[pictures[index] for _, index in moments],
@@ -88,6 +95,23 @@ def load_clip(path: Path, embedder: Recogniser, *, every: int = 1) -> Clip:
         floor_apart=spread(extreme[first], extreme[second]),
         embedding=embeddings[neutral],
     )
+
+
+def driver_details(path: Path, clip: Clip, indices: Sequence[int], every: int) -> list[Image]:
+    """Mouth and eyes of a clip's driver, enlarged, in the frames of these indices."""
+    wanted = set(indices)
+    pictures = {
+        index: mouth_and_eyes(frame.image, clip.motions[index].landmarks)
+        for index, frame in enumerate(clip_frames(path, every=every))
+        if index in wanted
+    }
+    return [pictures[index] for index in indices]
+
+
+def shapes_seen(faces: Sequence[Face | None]) -> Floats:
+    """(N, 4) shapes of the faces of N pictures, NaN where there is none."""
+    nobody = np.full((LANDMARKS, 3), np.nan, np.float32)
+    return followed(shapes_of(np.array([nobody if face is None else face.landmarks for face in faces])))
 
 
 def _moments(signals: Floats, neutral: int) -> list[tuple[str, int]]:

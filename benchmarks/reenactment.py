@@ -14,17 +14,28 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks.driving import EMBED_EVERY, Clip, find_clips, load_clip
+from benchmarks.driving import EMBED_EVERY, Clip, driver_details, find_clips, load_clip, shapes_seen
 from benchmarks.raw_track import RawTracker, track_still
 from benchmarks.report import sections, write_csv, write_series
-from benchmarks.sheets import around_face, contact_sheet, time_plot
+from benchmarks.sheets import around_face, contact_sheet, mouth_and_eyes, time_plot
 from engines.quiet import quiet_natives
 from evaluation.distances import track_of
 from evaluation.follow import BLINK, SIGNALS, SMILE, Pair, follow, summarise, worst_first
 from evaluation.recognisers import DlibRecogniser, Recogniser, Spread, spread
+from evaluation.shape_follow import (
+    FOLLOWED,
+    LIDS,
+    LIPS,
+    ShapeFollow,
+    follow_shapes,
+    rates,
+    summarise_shape,
+    unlike,
+)
 from evaluation.tables import markdown, page
 from face.arrays import Floats, Image
 from face.errors import BadPortrait, PuppetError, WrongUse
@@ -35,6 +46,18 @@ from methods.subject import resolve
 from realtime.machine import this_machine
 
 PLOTS = 8  # time plots of the worst pairs
+WORST_FRAMES, NEXT_TO = 3, 8  # of a pair, whose mouth and eyes are shown; frames between two of them
+WORST_SHOWN = 8  # of a clip
+
+
+@dataclass(frozen=True, slots=True)
+class Unlike:
+    """One output frame whose mouth or lids are not as the driver's."""
+
+    away: float  # see evaluation.shape_follow.unlike
+    index: int
+    caption: str
+    picture: Image  # mouth and eyes enlarged
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +68,8 @@ class Sitter:
     puppet: Puppet
     photo: Image  # at the puppet's size
     signals: Floats  # (6,) of the photo
+    shapes: Floats  # (4,)
+    landmarks: Floats  # (478, 3) of the photo
     embedding: Floats  # (128,)
     head: tuple[int, int, int, int]  # left, top, right, bottom of what the contact sheet shows
 
@@ -60,13 +85,15 @@ def open_sitter(path: Path, method: str, longest: int, embedder: Recogniser) -> 
         )
     head = around_face(face.landmarks, puppet.size)
     embedding = embedder(photo, face.landmarks)
-    return Sitter(path.stem, puppet, photo, track_of([face]).signals[0], embedding, head)
+    signals, shapes = track_of([face]).signals[0], shapes_seen([face])[0]
+    return Sitter(path.stem, puppet, photo, signals, shapes, face.landmarks, embedding, head)
 
 
 def drive(
     sitter: Sitter, clip: Clip, embedder: Recogniser, *, refine: bool = False
-) -> tuple[Pair, list[Image]]:
-    """Measure one pair; beside it the output's head at the clip's extreme moments.
+) -> tuple[Pair, list[Image], list[Unlike]]:
+    """Measure one pair; beside it the output's head at the clip's extreme moments, and the frames whose
+    mouth or lids are least as they should be, the worst first.
 
     `refine`: as `facepuppet render` does by default, which reads its drawings with the tracker that measures
     here; without it the output is what a live session shows.
@@ -88,6 +115,8 @@ def drive(
                 embeddings.append(embedder(image, face.landmarks))
     output = track_of(tracker.seen).signals
     correlation, gain = follow(clip.signals, output)
+    shapes = follow_shapes(clip.shapes, shapes_seen(tracker.seen), sitter.shapes)
+    away = unlike(shapes, (clip.shapes[clip.neutral], sitter.shapes))
     pair = Pair(
         clip=clip.name,
         portrait=sitter.name,
@@ -99,8 +128,32 @@ def drive(
         identity=spread(np.array(embeddings, np.float32).reshape(-1, 128), sitter.embedding),
         driver=clip.signals,
         output=output,
+        shapes=shapes,
     )
-    return pair, [kept[index] for _, index in clip.moments]
+    worst = []
+    for index in _apart(away, WORST_FRAMES):
+        face = tracker.seen[index]
+        assert face is not None
+        caption = (
+            f"{sitter.name} {index}: lips {_pair(shapes, index, LIPS)}, lids {_pair(shapes, index, LIDS)}"
+        )
+        cut = mouth_and_eyes(puppet(clip.motions[index]), face.landmarks)
+        worst.append(Unlike(float(away[index]), index, caption, cut))
+    return pair, [kept[index] for _, index in clip.moments], worst
+
+
+def _pair(shapes: ShapeFollow, index: int, shape: int) -> str:
+    return f"{shapes.driver[index, shape]:.2f}>{shapes.output[index, shape]:.2f}"
+
+
+def _apart(away: NDArray[np.float64], count: int) -> list[int]:
+    """The `count` frames farthest away, none within NEXT_TO frames of another."""
+    left = np.nan_to_num(away, nan=-1.0)
+    found: list[int] = []
+    while len(found) < count and left.max(initial=-1.0) >= 0:
+        found.append(int(left.argmax()))
+        left[max(found[-1] - NEXT_TO, 0) : found[-1] + NEXT_TO + 1] = -1
+    return found
 
 
 def choose(paths: Sequence[Path], seed: int) -> Iterator[Path]:
@@ -155,6 +208,7 @@ def run(options: argparse.Namespace, console: Console) -> Measured:
             clips.append(clip)
             faces[f"driver {clip.name}"] = clip.embedding
             rows = [("driver", [clip.pictures[0], *clip.pictures])]
+            worst: list[Unlike] = []
             while len(rows) <= count and len(refused) < len(photos):
                 photo = next(order)
                 progress.update(task, description=f"{path.name} drives {photo.name}")
@@ -164,14 +218,24 @@ def run(options: argparse.Namespace, console: Console) -> Measured:
                     refused.append(str(error))
                     continue
                 faces[sitter.name] = sitter.embedding
-                pair, pictures = drive(sitter, clip, embedder, refine=options.refine)
+                pair, pictures, frames = drive(sitter, clip, embedder, refine=options.refine)
                 pairs.append(pair)
+                worst += frames
                 if not console.is_terminal:
                     console.print(f"{clip.name} {_caption(pair)}", soft_wrap=True, highlight=False)
                 rows.append((_caption(pair), [_cut(sitter.photo, sitter.head), *pictures]))
                 progress.advance(task)
             titles = ["photo", *(f"{name} ({index})" for name, index in clip.moments)]
             contact_sheet(options.out / f"sheet_{clip.name}.png", titles, rows)
+            shown = sorted(worst, key=lambda each: -each.away)[:WORST_SHOWN]
+            drawn = [("driver", driver_details(path, clip, [each.index for each in shown], options.every))]
+            drawn += [("portrait", [each.picture for each in shown])]
+            contact_sheet(
+                options.out / f"details_{clip.name}.png",
+                [each.caption for each in shown],
+                drawn,
+                cell=(320, 400),
+            )
             if pairs:
                 write_tables(options, Measured(pairs, clips, _strangers(faces), refused))
     if not pairs:
@@ -192,7 +256,7 @@ def write_tables(options: argparse.Namespace, measured: Measured) -> str:
     for number, pair in enumerate(worst_first(pairs)[:PLOTS]):
         plots.append(options.out / f"worst_{number:02d}_{pair.clip}_{pair.portrait}.png")
         time_plot(plots[-1], pair, next(clip.seconds for clip in clips if clip.name == pair.clip))
-    sheets = [options.out / f"sheet_{clip.name}.png" for clip in clips]
+    sheets = [options.out / f"{kind}_{clip.name}.png" for clip in clips for kind in ("details", "sheet")]
     (options.out / "table.md").write_text(text, encoding="utf-8")
     how = "refined" if options.refine else "as live"
     heading = f"Reenactment by {options.method}, {how}, {len(pairs)} pairs"
@@ -293,6 +357,13 @@ def _last_line(options: argparse.Namespace, measured: Measured) -> dict[str, obj
             line[name] = {"pairs": found.pairs} | {
                 key: round(value, 4) for key, value in zip(names, values, strict=True)
             }
+    shapes = [pair.shapes for pair in pairs]
+    for k, name in enumerate(FOLLOWED):
+        shape = summarise_shape(shapes, k)
+        if shape.pairs:
+            line[name] = {key: round(value, 4) for key, value in asdict(shape).items()}
+    opened, shut = rates(shapes)
+    line |= {"shut_lips_shown_open": round(opened, 5), "open_eyes_shown_shut": round(shut, 5)}
     floor = np.concatenate([clip.floor.distance for clip in clips])
     line |= {
         "faces": round(float(np.mean([pair.faces for pair in pairs])), 5),

@@ -10,12 +10,19 @@ import numpy as np
 from benchmarks.driving import Clip
 from evaluation.follow import SIGNALS, SMILE, SMILES, TARGETS, Pair, Summary, summarise, worst_first
 from evaluation.recognisers import SAME_PERSON_BELOW, Spread
+from evaluation.shape_follow import FOLLOWED, rates, summarise_shape
+from evaluation.shape_follow import TARGETS as SHAPE_TARGETS
 from evaluation.tables import Rows, Section, number
 
 
 def sections(pairs: Sequence[Pair], clips: Sequence[Clip], strangers: Spread) -> list[Section]:
     """Every table of the report."""
     overall = "Correlation over time of the re-tracked output with the raw driver, over pairs that count."
+    opened, shut = rates([pair.shapes for pair in pairs])
+    shapes = (
+        f"Over the outer eye corners' distance. Shut lips shown open: {_share(opened)} of frames; open eyes "
+        f"shown shut: {_share(shut)}."
+    )
     by_clip = "Median / worst correlation of its pairs; - where the driver hardly moves."
     smiles = f"Already smiling: smile score in the photo above {SMILES}."
     identity = (
@@ -24,6 +31,7 @@ def sections(pairs: Sequence[Pair], clips: Sequence[Clip], strangers: Spread) ->
     )
     return [
         Section("Overall", overall, _overall(pairs)),
+        Section("Shapes", shapes, _shapes(pairs)),
         Section("By clip", by_clip, _by_clip(pairs, clips)),
         Section("Smile by the portrait's own", smiles, _smiles(pairs)),
         Section("Identity", identity, _identity(pairs, clips, strangers)),
@@ -66,6 +74,19 @@ HEAD = ["signal", "target", "pairs", "median", "10th percentile", "worst", "reac
 
 def _overall(pairs: Sequence[Pair]) -> Rows:
     return [HEAD] + [_line(name, summarise(pairs, k), TARGETS[k]) for k, name in enumerate(SIGNALS)]
+
+
+def _share(value: float) -> str:
+    return f"{value:.2%}" if np.isfinite(value) else "no such frame"
+
+
+def _shapes(pairs: Sequence[Pair]) -> Rows:
+    rows = [["shape", "target", "pairs", "median", "worst", "median gain", "median offset"]]
+    for k, name in enumerate(FOLLOWED):
+        found = summarise_shape([pair.shapes for pair in pairs], k)
+        values = [number(value, 3) for value in (found.median, found.worst, found.gain, found.offset)]
+        rows.append([name, number(SHAPE_TARGETS[k]), str(found.pairs), *values])
+    return rows
 
 
 def _by_clip(pairs: Sequence[Pair], clips: Sequence[Clip]) -> Rows:

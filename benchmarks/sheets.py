@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
@@ -19,18 +20,28 @@ LABEL_PX = 18
 HEAD_ROOM = 2.1  # side of a head's square in heights of its tracked face
 
 
-def contact_sheet(path: Path, titles: Sequence[str], rows: Sequence[tuple[str, Sequence[Image]]]) -> None:
-    """A PNG with a labelled row of pictures for each entry; each row has a picture for every title."""
-    height = LABEL_PX + len(rows) * (CELL_PX + LABEL_PX)
-    sheet = Pillow.new("RGB", (len(titles) * CELL_PX, height), "white")
+def contact_sheet(
+    path: Path,
+    titles: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[Image]]],
+    *,
+    cell: tuple[int, int] = (CELL_PX, CELL_PX),
+) -> None:
+    """A PNG with a labelled row of pictures for each entry; each row has a picture for every title.
+
+    cell: width and height of a picture on the sheet.
+    """
+    width, tall = cell
+    height = LABEL_PX + len(rows) * (tall + LABEL_PX)
+    sheet = Pillow.new("RGB", (max(len(titles), 1) * width, height), "white")
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(titles):
-        draw.text((column * CELL_PX + 4, 3), title, fill="black")
+        draw.text((column * width + 4, 3), title, fill="black")
     for number, (name, pictures) in enumerate(rows):
-        top = LABEL_PX + number * (CELL_PX + LABEL_PX)
+        top = LABEL_PX + number * (tall + LABEL_PX)
         draw.text((4, top + 3), name, fill="black")
         for column, picture in enumerate(pictures):
-            sheet.paste(_cell(picture), (column * CELL_PX, top + LABEL_PX))
+            sheet.paste(_cell(picture, cell), (column * width, top + LABEL_PX))
     sheet.save(path)
 
 
@@ -43,12 +54,30 @@ def around_face(landmarks: NDArray[np.float32], size: tuple[int, int]) -> tuple[
     return left, top, left + side, top + side
 
 
-def _cell(picture: NDArray[np.uint8]) -> Pillow.Image:
-    """The whole picture in a square cell, grey around it."""
+def mouth_and_eyes(image: Image, landmarks: NDArray[np.float32]) -> Image:
+    """(400, 320, 3) both eyes above the mouth, enlarged, upright as the picture is."""
+    unit = float(np.linalg.norm(landmarks[33, :2] - landmarks[263, :2]))
+    parts = []
+    for middle, height in (
+        (landmarks[[33, 133, 362, 263], :2].mean(0), 0.5),
+        (landmarks[[61, 291, 13, 14], :2].mean(0), 0.75),
+    ):
+        size = (320, round(320 * height))
+        scale = size[0] / (1.3 * unit)
+        affine = np.array([[scale, 0, 0], [0, scale, 0]], np.float32)
+        affine[:, 2] = np.array(size) / 2 - scale * middle
+        parts.append(
+            cv2.warpAffine(image, affine, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        )
+    return np.concatenate(parts).astype(np.uint8)
+
+
+def _cell(picture: NDArray[np.uint8], size: tuple[int, int]) -> Pillow.Image:
+    """The whole picture in a cell of that size, grey around it."""
     whole = Pillow.fromarray(picture)
-    whole.thumbnail((CELL_PX, CELL_PX), Pillow.Resampling.LANCZOS)
-    cell = Pillow.new("RGB", (CELL_PX, CELL_PX), (90, 90, 90))
-    cell.paste(whole, ((CELL_PX - whole.width) // 2, (CELL_PX - whole.height) // 2))
+    whole.thumbnail(size, Pillow.Resampling.LANCZOS)
+    cell = Pillow.new("RGB", size, (90, 90, 90))
+    cell.paste(whole, ((size[0] - whole.width) // 2, (size[1] - whole.height) // 2))
     return cell
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.recognisers import Spread
+from evaluation.shape_follow import ShapeFollow
 from face.arrays import Floats
 from face.direction_parameters import ANGLES
 from face.motion import BLENDSHAPE_INDEX
@@ -42,6 +43,7 @@ class Pair:
     identity: Spread  # of output frames from the photo; empty when no face was found
     driver: Floats  # (N, 6) signals
     output: Floats  # (N, 6) signals, NaN where no face was found
+    shapes: ShapeFollow
 
     @property
     def distance(self) -> float:

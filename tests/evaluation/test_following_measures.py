@@ -6,9 +6,16 @@ import pytest
 
 from evaluation.follow import SIGNALS, Pair, driver_moves, follow, summarise, worst_first
 from evaluation.recognisers import Spread
+from evaluation.shape_follow import ShapeFollow, follow_shapes
 
 YAW, PITCH, ROLL, JAW, BLINK, SMILE = range(len(SIGNALS))
 TIME = np.linspace(0, 4 * np.pi, 200)
+
+
+def unmoved() -> ShapeFollow:
+    """Ten frames of a face that stands still."""
+    still = np.full((10, 4), 0.3, np.float32)
+    return follow_shapes(still, still, still[0])
 
 
 def driver() -> np.ndarray:
@@ -23,7 +30,7 @@ def pair(name: str, *correlation: float) -> Pair:
     values[: len(correlation)] = correlation
     nothing = np.zeros((0, len(SIGNALS)), np.float32)
     own = Spread(np.float32([0.2, 0.3, 0.7]), np.float32([0.98, 0.97, 0.8]))
-    return Pair("clip", name, 0.6, 0.1, values, values * 2, 1.0, own, nothing, nothing)
+    return Pair("clip", name, 0.6, 0.1, values, values * 2, 1.0, own, nothing, nothing, unmoved())
 
 
 def test_only_signals_the_driver_moves_count() -> None:
