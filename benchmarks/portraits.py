@@ -145,7 +145,7 @@ class Run:
         if is_identity(folder) or not self.options.enrol:
             try:
                 identity = read_identity(folder)
-                generator.check(identity)
+                generator.code(identity)  # or ModelUnavailable
                 return identity
             except ModelUnavailable:
                 if not self.options.enrol:
@@ -250,7 +250,7 @@ class Run:
     def _facts(self, name: str) -> dict[str, float]:
         """What the enrolment said of itself."""
         index = json.loads((self.identities / name / INDEX).read_text(encoding="utf-8"))
-        return {fact: float(value) for fact, value in index["facts"].items()}
+        return {fact: float(value) for fact, value in index["generators"][-1]["facts"].items()}
 
     def _strip(self, name: str, what: str) -> Path:
         return self.out / "pictures" / f"{name}.{what}.jpg"

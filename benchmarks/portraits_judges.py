@@ -172,7 +172,7 @@ def rebuilt(
 
 def crop_of(identity: Identity) -> Image:
     """The photo's aligned square that the generator was to draw."""
-    return aligned_crop(identity.portrait, identity.landmarks, identity.size).image
+    return aligned_crop(identity.portrait, identity.landmarks, identity.codes[-1].size).image
 
 
 def yardsticks(crops: Sequence[Image]) -> Yardsticks:

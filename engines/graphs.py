@@ -5,13 +5,13 @@
     mover            identity (1, rows, w_dim) and what     w, styles or feature, as the generator reads them
                      its method reads of the driver
     generator_live   w (1, rows, w_dim)                     image (1, H, W, 3) uint8 RGB
-                     styles (1, channels)                   alpha (1, H, W) in [0, 1], 1 = person
+                     styles (1, channels)                   alpha (1, H, W) uint8, 255 = person
                      feature (1, channels, S, S)
 
 `styles` are offsets in StyleSpace, added to what the generator's affines make of w; `feature` is an offset of
 one feature map. A generator reads these two, and makes `alpha`, only where its graph declares them; so far
 none has `feature` or `alpha`. A mover has `identity`, the portrait's code, where it moves that. Whatever is
-not uint8 is float32.
+not uint8 is float32: engines compute graphs of pictures alone in lower precision.
 """
 
 GENERATOR = "generator_live"

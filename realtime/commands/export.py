@@ -38,7 +38,11 @@ Safetensors = Annotated[
 ]
 Live = Annotated[
     bool,
-    typer.Option("--live", rich_help_panel=LIVE, help="Write the graph of a live run: motion to picture."),
+    typer.Option(
+        "--live",
+        rich_help_panel=LIVE,
+        help="Write a live run's graphs: motion to latent to picture.",
+    ),
 ]
 Precision = Annotated[
     list[str] | None,
@@ -46,7 +50,7 @@ Precision = Annotated[
         "--precision",
         metavar="P",
         rich_help_panel=LIVE,
-        help="Of the live graph: fp32 (always), fp16, int8. Repeatable.",
+        help="Of the generator's live graph: fp32 (always), fp16, int8. Repeatable.",
     ),
 ]
 Psi = Annotated[
@@ -75,7 +79,7 @@ TensorrtRtx = Annotated[
     typer.Option(
         "--tensorrt-rtx",
         rich_help_panel=ENGINES,
-        help="Build the live graph for GeForce GPUs ahead of time; needs no GPU.",
+        help="Build the live graphs for GeForce GPUs ahead of time; needs no GPU.",
     ),
 ]
 Capability = Annotated[

@@ -149,6 +149,7 @@ def _facts(path: Path) -> dict[str, Any]:
         read_identity(path)
         index: dict[str, Any] = json.loads((path / INDEX).read_text(encoding="utf-8"))
         index["quad"] = len(index["quad"])
+        index["generators"] = [each["model"] for each in index["generators"]]
         return {"path": str(path), **index}
     model = model_folder.read_model(path)
     return {"path": str(path), **model.index, "graphs": list(model.graphs)}
@@ -184,7 +185,7 @@ def make(
     json_line: opt.JsonLine = False,
     log_level: opt.Logging = "warning",
 ) -> int:
-    """Write the live graph of an installed generator, which the first run otherwise does."""
+    """Write the live graphs of an installed generator, which the first run otherwise does."""
 
     log_to_stderr(log_level)
     if name != FFHQ:

@@ -23,11 +23,11 @@ from benchmarks.portraits_judges import STAGES, Driver, Judges, Rebuilt
 from benchmarks.portraits_kept import bound_to, keep, keep_strip, kept, kept_strip
 from benchmarks.portraits_report import last_line, strangers
 from engines.package_models import EFFICIENTNET_LITE0
-from face.direction_parameters import NAMES
 from face.errors import WrongUse
 from face.motion import BLENDSHAPES
+from face.motion_vector import motion_of, resting_vector
 from face.photo import read_photo
-from methods.identity import Identity, read_identity, write_identity
+from methods.identity import Code, Identity, read_identity, write_identity
 from methods.portrait import open_portrait
 from realtime.offline.builtin import portrait_path, write_driver
 
@@ -85,8 +85,8 @@ class Generator:
     def __init__(self, engine: str) -> None:
         pass
 
-    def check(self, identity: Identity) -> None:
-        pass
+    def code(self, identity: Identity) -> Code:
+        return identity.codes[-1]
 
     def stages(self, identity: Identity) -> list[Image | None]:
         crop = benchmark.crop_of(identity)
@@ -99,18 +99,10 @@ class Generator:
 def enrolled(folder: Path) -> None:
     portrait = open_portrait(read_photo(portrait_path()), longest=512)
     folder.mkdir(parents=True)
-    identity = Identity(
-        "astronaut.png", "key", 256, np.zeros((12, 512), np.float32), np.zeros(len(NAMES), np.float32),
-        portrait.image, portrait.alpha, portrait.landmarks, portrait.blendshapes, None,
-    )  # fmt: skip
-    write_identity(
-        folder,
-        identity,
-        quad=np.zeros((4, 2)),
-        portrait_sha256="",
-        model={"key": "key"},
-        facts={"seconds": 1.5},
-    )
+    code = Code("small", "key", 256, np.zeros((12, 512), np.float32))
+    rest = motion_of(resting_vector(), (256, 256), captured_s=0.0)
+    identity = Identity("astronaut.png", portrait.image, portrait.alpha, portrait.landmarks, rest, (code,))
+    write_identity(folder, identity, quad=np.zeros((4, 2)), portrait_sha256="", facts={"seconds": 1.5})
 
 
 class BlindJudges:

@@ -2,6 +2,7 @@
 """A folder exported from StelaBou's files is played by the command line: random weights, real containers."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from checkpoint_files import W_DIM, as_tensors, encoder_state, rosinality_state
 from method_files import deca_state
 
 from engines import open_engine
+from engines.base import Array
 from face.alignment import aligned_crop
+from face.arrays import Image
 from face.deca_parameters import (
     JAW,
     POSE,
@@ -42,6 +45,7 @@ from realtime.offline.builtin import write_driver
 from realtime.sources import open_source
 
 PIXELS, ROWS, W_ROWS, COUNT = 64, 4, 10, 15
+NO_CROP = np.zeros((256, 256, 3), np.uint8), np.zeros((478, 3), np.float32)  # without DECA nobody looks
 SLOPES = {4: 3.5811, 9: 4.6575, 14: 4.8196}  # 12 / (highest - lowest) of expressions 0, 5 and 10
 
 
@@ -134,13 +138,13 @@ def test_with_deca_expressions_follow_the_drivers_pictures(
     places = [str(photo), str(tmp_path / "clip.mp4"), str(tmp_path / "out.mp4")]
     with pytest.MonkeyPatch.context() as patch:
         read: list[bool] = []
-        plainly = DecaNumbers.delta
+        plainly = DecaNumbers.__call__
 
-        def delta(self: DecaNumbers, motion: Motion, source: np.ndarray, frame: Frame | None) -> np.ndarray:
+        def numbers(self: DecaNumbers, motion: Motion, frame: Frame | None = None) -> Mapping[str, Array]:
             read.append(motion.seen is not None and frame is not None)
-            return plainly(self, motion, source, frame)
+            return plainly(self, motion, frame)
 
-        patch.setattr(DecaNumbers, "delta", delta)
+        patch.setattr(DecaNumbers, "__call__", numbers)
         assert main(["render", *places, "--method", "directions", "--model", str(whole), "--no-audio"]) == 0
     assert "head, jaw and expression follow the driver" in capsys.readouterr().err
     assert sum(read) == 9, "every frame in which a face was seen had its picture"
@@ -148,26 +152,35 @@ def test_with_deca_expressions_follow_the_drivers_pictures(
 
 def test_a_portrait_is_what_their_encoder_makes_of_their_crop(plain: Path, photo: Path) -> None:
     model = _model(plain)
-    identity = encoded(resolve(photo), model, open_deca_numbers(model, engine="onnx", threads=1))
-    assert identity.w_plus.shape == (W_ROWS, W_DIM) and identity.model == model.key
+    (code,) = encoded(resolve(photo), model).codes
+    assert code.w.shape == (W_ROWS, W_DIM) and code.key == model.key
     puppet = open_directions(resolve(photo), Opening(256, plain, "onnx"))
     still = puppet(_driver())
     puppet.close()
-    with open_engine(plain / "live", backend="onnx") as engine:
-        drawn = engine.run(identity=identity.w_plus[None], delta=np.zeros((1, COUNT), np.float32))["image"][0]
-    assert np.array_equal(still, drawn)
+    with open_engine(plain / "mover", backend="onnx") as mover:
+        moved = mover.run(identity=code.w[None], delta=np.zeros((1, COUNT), np.float32))
+    with open_engine(plain / "generator_live", backend="onnx") as generator:
+        assert np.array_equal(still, generator.run(**moved)["image"][0])
+
+
+def _numbers(model: LiveModel, portrait: Motion, crop: Image, landmarks: np.ndarray) -> DecaNumbers:
+    return open_deca_numbers(model, portrait, crop, landmarks, engine="onnx", threads=1)
 
 
 def test_angles_are_the_drivers_with_decas_signs_and_scales(plain: Path) -> None:
-    numbers = open_deca_numbers(_model(plain), engine="onnx", threads=1)
-    source = np.zeros(COUNT, np.float32)
-    delta = numbers.delta(_driver(turn=(10, -5, 4), jawOpen=0.5), source)
-    assert delta[:3] == pytest.approx([-10 * 6 / 40, 5 * 6 / 20, -4 * 6 / 20], rel=1e-5)
-    assert delta[JAW] == pytest.approx(0.5 * jaw_of_full_score() * 39.1528, rel=1e-4)
-    assert not delta[len(POSE) :].any() and not numbers.reads_frame
-    absolute = numbers.delta(_driver(turn=(10, 0, 0), relative=False), source + 3)
+    def delta(motion: Motion, *, portrait: Motion) -> np.ndarray:
+        return _numbers(_model(plain), portrait, *NO_CROP)(motion)["delta"][0]
+
+    frontal = _driver(relative=False)
+    moved = delta(_driver(turn=(10, -5, 4), jawOpen=0.5), portrait=frontal)
+    assert moved[:3] == pytest.approx([-10 * 6 / 40, 5 * 6 / 20, -4 * 6 / 20], rel=1e-5)
+    assert moved[JAW] == pytest.approx(0.5 * jaw_of_full_score() * 39.1528, rel=1e-4)
+    assert not moved[len(POSE) :].any()
+    numbers = _numbers(_model(plain), frontal, *NO_CROP)
+    assert not numbers.reads_frame and not numbers.still["delta"].any()
+    absolute = delta(_driver(turn=(10, 0, 0), relative=False), portrait=_driver(turn=(-3, 0, 0)))
     assert absolute[0] == pytest.approx((-10 - 3) * 6 / 40, rel=1e-5)
-    assert np.abs(numbers.delta(_driver(turn=(80, 80, 80)), source)).max() <= 6 + 1e-4
+    assert np.abs(delta(_driver(turn=(80, 80, 80)), portrait=frontal)).max() <= 6 + 1e-4
 
 
 def test_expressions_are_decas_of_driver_less_portrait(whole: Path) -> None:
@@ -179,26 +192,26 @@ def test_expressions_are_decas_of_driver_less_portrait(whole: Path) -> None:
     in_crop = landmarks[:, :2] @ crop.to_crop[:, :2].T + crop.to_crop[:, 2]
     with open_engine(whole / "tracker", backend="onnx") as engine:
         read = engine.run(image=deca_picture(crop.image, in_crop))
-    numbers = open_deca_numbers(_model(whole), engine="onnx", threads=1)
-    portrait = numbers.of_portrait(_driver(relative=False), crop.image, in_crop)
+    model = _model(whole)
+    numbers = _numbers(model, _driver(relative=False), crop.image, in_crop)
+    portrait = numbers.source.copy()
     assert portrait[len(POSE) :] == pytest.approx(read["expression"][0, : COUNT - len(POSE)], abs=1e-4)
     assert portrait[JAW] == pytest.approx(read["pose"][0, 3], abs=1e-5)
-    assert np.abs(numbers.delta(seen, portrait, frame)).max() < 1e-2, "the portrait itself drives it"
-    apart = portrait.copy()
+    assert np.abs(numbers(seen, frame)["delta"]).max() < 1e-2, "the portrait itself drives it"
     for index in SLOPES:
-        apart[index] -= 0.1
-    delta = numbers.delta(replace(seen, confidence=1.0), apart, frame)
-    model = _model(whole)
+        numbers.source[index] -= 0.1
+    apart = numbers.source
+    delta = numbers(replace(seen, confidence=1.0), frame)["delta"][0]
     for index, slope in SLOPES.items():
         low, high = model.ranges[index]
         reached = np.clip(portrait[index], min(low, apart[index]), max(high, apart[index]))
         assert delta[index] == pytest.approx((reached - apart[index]) * slope, rel=1e-2, abs=1e-3)
-    unseen = numbers.delta(replace(seen, seen=None, confidence=0.0), apart, frame)
+    unseen = numbers(replace(seen, seen=None, confidence=0.0), frame)["delta"][0]
     assert not unseen[JAW:].any(), "nobody is there: the portrait's own"
     numbers.close()
 
 
-def test_key_stands_for_the_weights_that_draw(
+def test_key_stands_for_the_generator_that_draws(
     files: dict[str, Path], plain: Path, whole: Path, tmp_path: Path
 ) -> None:
     index = json.loads((plain / "model.json").read_text())
@@ -207,7 +220,12 @@ def test_key_stands_for_the_weights_that_draw(
     torch.manual_seed(9)
     _write_matrix(tmp_path / "other.pt", COUNT)
     other = _export(files, tmp_path / "other", matrix=tmp_path / "other.pt")
-    assert _model(other).key != _model(plain).key
+    assert _model(other).key == _model(plain).key, "whatever moves it"
+    state = torch.load(files["stylegan-voxceleb.pt"])
+    state["g_ema"]["conv1.conv.weight"] += 1
+    torch.save(state, tmp_path / "generator.pt")
+    drawn = _export({**files, "stylegan-voxceleb.pt": tmp_path / "generator.pt"}, tmp_path / "drawn")
+    assert _model(drawn).key != _model(plain).key
 
 
 def test_what_cannot_be_played_is_one_line(

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A small random generator as a model folder, and an identity of it: real files and graph, no face in it."""
+"""A small random generator as a model folder, and an identity of it: real files and graphs, no face in it."""
 
 import hashlib
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import numpy as np
 from skimage import data
 
 from face.alignment import aligned_crop, ffhq_quad
-from face.direction_parameters import NAMES, parameters_of
+from face.direction_parameters import NAMES
 from methods.crop_reader import motion_in_crop
-from methods.identity import Identity, write_identity
+from methods.identity import INDEX, READ_PX, Code, Identity, write_identity
 from methods.portrait import Portrait, open_portrait
 
 SIZE, ROWS, W_DIM = 64, 8, 512
@@ -25,6 +26,7 @@ def write_model(
     name: str = "ffhq-mobile-small",
     parameters: tuple[str, ...] = NAMES,
     live: bool = True,
+    mover: str = "mover",
 ) -> Path:
     """A model folder as the exporter writes it; every delta changes the picture."""
     import torch
@@ -38,15 +40,15 @@ def write_model(
     torch.manual_seed(0)
     synthesis = MobileSynthesis(MobileSynthesisConfig((16, 16, 16, 8), w_dim=W_DIM)).eval()
     directions = Directions(DirectionsConfig(parameters=len(parameters), rows=4, w_dim=W_DIM, bias=False))
-    graph = directions_live(synthesis, directions)
-    described = {
-        "live": {
-            "inputs": [asdict(spec) for spec in graph.inputs],
-            "outputs": [asdict(spec) for spec in graph.outputs],
-        }
-    }
+    graphs = directions_live(synthesis, directions)
+    described = {}
     with new_folder(folder) as scratch:
-        save_graph(graph, scratch / "live.onnx")
+        for role, network in {"generator_live": graphs.generator, mover: graphs.mover}.items():
+            save_graph(network, scratch / f"{role}.onnx")
+            described[role] = {
+                "inputs": [asdict(spec) for spec in network.inputs],
+                "outputs": [asdict(spec) for spec in network.outputs],
+            }
         index = {
             "name": name,
             "key": key,
@@ -66,22 +68,16 @@ def astronaut() -> Portrait:
 
 def write_small_identity(folder: Path, portrait: Portrait, *, key: str = KEY) -> Path:
     """An identity folder of the small model; its code is random, its portrait real."""
-    crop = aligned_crop(portrait.image, portrait.landmarks, 256)
-    shrink = float(np.hypot(*crop.to_crop[:, 0]))
-    flat = portrait.landmarks[:, :2] @ crop.to_crop[:, :2].T + crop.to_crop[:, 2]
-    landmarks = np.column_stack((flat, portrait.landmarks[:, 2] * shrink)).astype(np.float32)
-    motion = motion_in_crop(crop.image, landmarks, "astronaut")
+    crop = aligned_crop(portrait.image, portrait.landmarks, READ_PX)
+    motion = motion_in_crop(crop.image, crop.points(portrait.landmarks), "astronaut")
+    w = np.random.default_rng(0).standard_normal((ROWS, W_DIM)).astype(np.float32)
     identity = Identity(
         name="astronaut.png",
-        model=key,
-        size=SIZE,
-        w_plus=np.random.default_rng(0).standard_normal((ROWS, W_DIM)).astype(np.float32),
-        p_source=parameters_of(motion),
         portrait=portrait.image,
         alpha=portrait.alpha,
         landmarks=portrait.landmarks,
-        blendshapes=motion.blendshapes,
-        live=None,
+        motion=motion,
+        codes=(Code("ffhq-mobile-small", key, SIZE, w),),
     )
     folder.mkdir(parents=True)
     write_identity(
@@ -89,7 +85,26 @@ def write_small_identity(folder: Path, portrait: Portrait, *, key: str = KEY) ->
         identity,
         quad=ffhq_quad(portrait.landmarks),
         portrait_sha256=hashlib.sha256(portrait.image.tobytes()).hexdigest(),
-        model={"name": "small", "key": key},
         facts={},
     )
+    return folder
+
+
+def first_format(folder: Path) -> Path:
+    """An identity folder as the version before wrote it."""
+    folder.mkdir()
+    files = []
+    for name in ("identity.npz", "live.onnx", "portrait.png", "mask.png", "thumbnail.jpg"):
+        (folder / name).write_bytes(name.encode())
+        files.append({"name": name, "bytes": len(name), "sha256": hashlib.sha256(name.encode()).hexdigest()})
+    index = {
+        "format": "facepuppet-identity-1",
+        "method": "directions",
+        "model": {"name": "ffhq-mobile-256", "key": KEY},
+        "portrait": {"name": "me.jpg", "sha256": "0" * 64},
+        "size": 256,
+        "tuned": True,
+        "files": files,
+    }
+    (folder / INDEX).write_text(json.dumps(index))
     return folder

@@ -3,7 +3,6 @@
 photo, and what does not fit together is said in one line.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,26 +13,21 @@ import pytest
 pytest.importorskip("torch", reason="torch makes the small model")
 pytest.importorskip("onnx", reason="onnx writes its graph")
 
+from damage import FAULTS, copied, damage
 from small_latent import KEY, SIZE, astronaut, write_model, write_small_identity
 
 from engines import TensorSpec, ffhq_mobile
-from engines.base import Array, Provenance
+from engines.base import Array, Provenance, check_arrays
 from face.alignment import aligned_crop
-from face.direction_parameters import INDEX, NAMES, RANGES, SCALED_LIMIT
+from face.direction_parameters import INDEX, NAMES, RANGES, SCALED_LIMIT, parameters_of
 from face.errors import BadPortrait, EngineUnavailable, ModelUnavailable, WrongUse
 from face.motion import BLENDSHAPE_INDEX, Motion
 from face.motion_vector import motion_of, resting_vector
 from methods import making
-from methods.directions.puppet import (
-    LARGEST_EXPRESSION,
-    LARGEST_GAZE,
-    DirectionsPuppet,
-    head_move,
-    held_together,
-    open_directions,
-)
-from methods.identity import INDEX as IDENTITY_INDEX
+from methods.directions.motion import LARGEST_EXPRESSION, LARGEST_GAZE, OwnNumbers, held_together
+from methods.directions.puppet import open_directions
 from methods.identity import Identity, read_identity
+from methods.latent import Drawing, LatentPuppet, head_move
 from methods.method import Opening, Rest
 from methods.paste_back import STILL, HeadMove, PasteBack
 from methods.portrait import Portrait
@@ -44,19 +38,20 @@ PLACES_BACK = 4.0  # grey levels: the crop is sampled twice on its way there and
 
 
 class Easel:
-    """An Engine that writes down delta and draws the picture it was given."""
+    """An Engine that writes down what it is given and gives back what it was made with."""
 
-    def __init__(self, picture: Array) -> None:
-        self.deltas: list[Array] = []
+    def __init__(self, inputs: dict[str, tuple[int, ...]], **made: Array) -> None:
+        self.given: list[dict[str, Array]] = []
         self.closed = False
-        self.inputs = (TensorSpec("identity", (1, 8, 512)), TensorSpec("delta", (1, len(NAMES))))
-        self.outputs = (TensorSpec("image", (1, *picture.shape), "uint8"),)
+        self.inputs = tuple(TensorSpec(name, shape) for name, shape in inputs.items())
+        self.outputs = tuple(TensorSpec(name, value.shape, str(value.dtype)) for name, value in made.items())
         self.provenance = Provenance(Path("easel"), "onnx", "none", "none")
-        self._picture = picture
+        self._made = made
 
     def run(self, **arrays: Array) -> dict[str, Array]:
-        self.deltas.append(arrays["delta"][0].copy())
-        return {"image": self._picture[None].copy()}
+        check_arrays(self.inputs, arrays)
+        self.given.append({name: value.copy() for name, value in arrays.items()})
+        return {name: value.copy() for name, value in self._made.items()}
 
     def close(self) -> None:
         self.closed = True
@@ -88,7 +83,7 @@ def identity(folder: Path) -> Identity:
     return read_identity(folder)
 
 
-def opened(named: Path | str | Photo, longest: int, **told: object) -> DirectionsPuppet:
+def opened(named: Path | str | Photo, longest: int, **told: object) -> LatentPuppet:
     subject = named if isinstance(named, Photo) else resolve(named)
     return open_directions(subject, Opening(longest, **told))  # type: ignore[arg-type]
 
@@ -102,17 +97,48 @@ def driver(*, turn: tuple[float, float, float] = (0, 0, 0), relative: bool = Tru
     return replace(rest, rotation=turned, blendshapes=values, neutral=rest if relative else None)
 
 
-def deltas_of(identity: Identity, *motions: Motion) -> list[Array]:
-    easel = Easel(np.zeros((SIZE, SIZE, 3), np.uint8))
-    puppet = DirectionsPuppet(identity, easel, frame="raw", longest=256)
-    easel.deltas.clear()
-    for motion in motions:
-        puppet(motion)
-    return easel.deltas
+def deltas_of(portrait: Motion, *motions: Motion) -> list[Array]:
+    numbers = OwnNumbers(portrait)
+    return [numbers(motion)["delta"][0] for motion in motions]
+
+
+def test_the_mover_reads_code_and_numbers_and_the_generator_what_it_makes(identity: Identity) -> None:
+    w, picture = np.full((1, 8, 512), 3, np.float32), np.full((1, SIZE, SIZE, 3), 9, np.uint8)
+    mover = Easel({"identity": (1, 8, 512), "delta": (1, len(NAMES))}, w=w)
+    generator = Easel({"w": (1, 8, 512)}, image=picture)
+    code = identity.codes[0]
+    numbers = OwnNumbers(identity.motion)
+    puppet = LatentPuppet(identity, code, (mover, generator), numbers, frame="raw", longest=256)
+    assert not mover.given[0]["delta"].any(), "at rest first"
+    image = puppet(driver(turn=(10, 0, 0)))
+    assert np.array_equal(image, picture[0]) and len(mover.given) == len(generator.given) == 2
+    assert np.array_equal(mover.given[1]["identity"], code.w[None])
+    assert mover.given[1]["delta"][0, INDEX["yaw"]] > 0
+    assert np.array_equal(generator.given[1]["w"], w)
+    puppet.close()
+    assert mover.closed and generator.closed
+
+
+def test_offsets_that_nobody_makes_are_none_and_those_a_mover_makes_are_drawn(identity: Identity) -> None:
+    code = replace(identity.codes[0], feature=np.full((4, 2, 2), 5, np.float32))
+    shapes = {"w": (1, 8, 512), "styles": (1, 30), "feature": (1, 4, 2, 2)}
+    generator = Easel(shapes, image=np.zeros((1, SIZE, SIZE, 3), np.uint8))
+    offsets = np.full((1, 30), 2, np.float32)
+    for mover in (
+        Easel({"identity": (1, 8, 512)}, w=code.w[None] + 1),
+        Easel({"alpha": (1, 2)}, styles=offsets),
+    ):
+        Drawing(mover, generator, code)({"alpha": np.ones((1, 2), np.float32)})
+    moved, styled = generator.given
+    assert np.array_equal(moved["w"], code.w[None] + 1) and not moved["styles"].any()
+    assert np.array_equal(styled["w"], code.w[None]) and np.array_equal(styled["styles"], offsets)
+    assert (moved["feature"] == 5).all(), "the identity's own"
+    Drawing(mover, generator, identity.codes[0])({"alpha": np.ones((1, 2), np.float32)})
+    assert not generator.given[-1]["feature"].any()
 
 
 def test_the_drivers_change_against_its_rest_is_what_shifts_the_code(identity: Identity) -> None:
-    still, turned = deltas_of(identity, driver(), driver(turn=(10, 0, 0)))
+    still, turned = deltas_of(identity.motion, driver(), driver(turn=(10, 0, 0)))
     assert not still.any()
     expected = np.zeros(len(NAMES), np.float32)
     expected[INDEX["yaw"]] = 10 / RANGES[INDEX["yaw"]] * SCALED_LIMIT
@@ -120,13 +146,13 @@ def test_the_drivers_change_against_its_rest_is_what_shifts_the_code(identity: I
 
 
 def test_without_a_rest_the_driver_is_taken_against_the_portrait(identity: Identity) -> None:
-    (delta,) = deltas_of(identity, driver(turn=(0, 0, 0), relative=False))
-    wanted = -identity.p_source[INDEX["yaw"]] / RANGES[INDEX["yaw"]] * SCALED_LIMIT
-    assert np.isclose(delta[INDEX["yaw"]], wanted, atol=1e-4)
+    (delta,) = deltas_of(identity.motion, driver(turn=(0, 0, 0), relative=False))
+    wanted = -parameters_of(identity.motion)[INDEX["yaw"]] / RANGES[INDEX["yaw"]] * SCALED_LIMIT
+    assert np.isclose(delta[INDEX["yaw"]], wanted, atol=1e-4) and abs(wanted) > 0.1
 
 
-def test_what_no_face_can_show_is_not_asked_for(identity: Identity) -> None:
-    smiling = replace(identity, p_source=np.where(np.arange(len(NAMES)) == INDEX["smile"], 0.9, 0.0))
+def test_what_no_face_can_show_is_not_asked_for() -> None:
+    smiling = driver(relative=False, mouthSmileLeft=0.9, mouthSmileRight=0.9)
     (delta,) = deltas_of(smiling, driver(turn=(80, 0, 0), mouthSmileLeft=1, mouthSmileRight=1))
     assert delta[INDEX["smile"]] <= 0.1 / RANGES[INDEX["smile"]] * SCALED_LIMIT + 1e-4
     assert abs(delta[INDEX["yaw"]]) <= SCALED_LIMIT
@@ -216,45 +242,32 @@ def test_the_mesh_takes_the_photo_of_an_identity(folder: Path) -> None:
     assert open_puppet("mesh", resolve(folder), Opening(128)).size == (128, 128)
 
 
-def test_an_identity_of_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_an_identity_of_another_generator_is_refused(folder: Path, tmp_path: Path) -> None:
     other = write_model(tmp_path / "other", key="0ther" * 8)
     with pytest.raises(ModelUnavailable, match="was made with model .* enroll the portrait again"):
         opened(folder, 128, model=other)
 
 
-def test_an_identity_of_another_version_is_refused(folder: Path, model: Path, tmp_path: Path) -> None:
-    copy = copied(folder, tmp_path / "identity")
-    change_index(copy, format="facepuppet-identity-0")
-    with pytest.raises(ModelUnavailable, match="facepuppet-identity-0.*enroll the portrait again"):
-        opened(copy, 128, model=model)
+def test_a_mover_may_be_named_by_its_method(folder: Path, model: Path, tmp_path: Path) -> None:
+    named = write_model(tmp_path / "named", mover="mover_directions")
+    for other in (named, model):
+        opened(folder, 128, model=other, engine="onnx", frame="raw").close()
+    strange = write_model(tmp_path / "strange", mover="mover_landmarks")
+    with pytest.raises(ModelUnavailable, match="has no live graphs for --method directions"):
+        opened(folder, 128, model=strange)
 
 
-@pytest.mark.parametrize("name", ["identity.npz", "portrait.png", "mask.png"])
-@pytest.mark.parametrize("fault", ["cut short", "altered", "missing"])
-def test_a_damaged_identity_is_named(folder: Path, tmp_path: Path, name: str, fault: str) -> None:
-    copy = copied(folder, tmp_path / "identity")
-    damage(copy / name, fault)
-    with pytest.raises(ModelUnavailable, match=f"{name} is missing, cut short or altered"):
-        read_identity(copy)
-
-
-@pytest.mark.parametrize("fault", ["cut short", "altered", "missing"])
-def test_a_damaged_model_is_named(model: Path, folder: Path, tmp_path: Path, fault: str) -> None:
+@pytest.mark.parametrize("graph", ["generator_live.onnx", "mover.onnx"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_damaged_model_is_named(model: Path, folder: Path, tmp_path: Path, graph: str, fault: str) -> None:
     copy = copied(model, tmp_path / "model")
-    damage(copy / "live.onnx", fault)
-    with pytest.raises(ModelUnavailable, match=r"live\.onnx"):
+    damage(copy / graph, fault)
+    with pytest.raises(ModelUnavailable, match=graph):
         opened(folder, 128, model=copy)
 
 
-def test_an_index_that_vouches_for_nothing_is_refused(folder: Path, tmp_path: Path) -> None:
-    copy = copied(folder, tmp_path / "identity")
-    change_index(copy, files=[])
-    with pytest.raises(ModelUnavailable, match="does not vouch for"):
-        read_identity(copy)
-
-
 def test_a_model_without_a_live_graph_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelUnavailable, match="has no live graph for --method directions"):
+    with pytest.raises(ModelUnavailable, match="has no live graphs for --method directions"):
         bare = write_model(tmp_path / "bare", live=False)
         opened(folder, 128, model=bare)
 
@@ -311,7 +324,9 @@ def test_a_photo_is_enrolled_once_and_then_found(
 
     def enrol(arguments: list[str], title: str, opening: Opening) -> None:
         asked.append(arguments)
-        write_small_identity(Path(arguments[arguments.index("--out") + 1]), portrait)
+        write_small_identity(Path(arguments[arguments.index("--out") + 1]), portrait, key=key)
+
+    key = KEY
 
     monkeypatch.setattr(making, "perform", enrol)
     monkeypatch.setattr(ffhq_mobile, "missing_parts", lambda: ())
@@ -320,7 +335,6 @@ def test_a_photo_is_enrolled_once_and_then_found(
     for _ in range(2):
         opened(photo, 128, model=model).close()
     assert len(asked) == 1 and asked[0][:2] == ["identity", str(photo)]
-    assert KEY[:16] in asked[0][asked[0].index("--out") + 1], "kept under the model's key"
     cv2.imwrite(str(photo), portrait.image[:, ::-1, ::-1])
     opened(photo, 128, model=model).close()
     assert len(asked) == 2, "another photo under the same name"
@@ -334,25 +348,3 @@ def test_a_photo_is_not_enrolled_for_a_model_that_cannot_be(
     strange = write_model(tmp_path / "strange", name="another")
     with pytest.raises(ModelUnavailable, match="cannot be enrolled for another, only for ffhq-mobile"):
         opened(Photo("the picture", portrait.image), 128, model=strange)
-
-
-def copied(source: Path, target: Path) -> Path:
-    target.mkdir()
-    for path in source.iterdir():
-        (target / path.name).write_bytes(path.read_bytes())
-    return target
-
-
-def change_index(folder: Path, **values: object) -> None:
-    path = folder / IDENTITY_INDEX
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
-
-
-def damage(path: Path, fault: str) -> None:
-    content = path.read_bytes()
-    if fault == "missing":
-        path.unlink()
-    elif fault == "cut short":
-        path.write_bytes(content[: len(content) // 2])
-    else:
-        path.write_bytes(content[:-4] + bytes(255 - byte for byte in content[-4:]))

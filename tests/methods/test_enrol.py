@@ -12,9 +12,11 @@ pytest.importorskip("onnx", reason="onnx writes the tuned graph")
 import cv2
 import torch
 from skimage import data
+from small_latent import first_format
 
 from engines import open_engine
 from engines.networks.directions import Directions, DirectionsConfig
+from engines.networks.feature_encoder import FeatureEncoder, FeatureEncoderConfig
 from engines.networks.mobile_stylegan import MobileSynthesis, MobileSynthesisConfig
 from engines.networks.stylegan2 import Mapping, MappingConfig
 from export.ffhq_model import Parts
@@ -22,7 +24,7 @@ from face.direction_parameters import NAMES
 from face.errors import BadPortrait, ModelUnavailable, SinkUnavailable
 from methods import enrol as enrolment
 from methods.enrol import LARGEST_ROW, EnrolConfig, bounded_rows, enrol
-from methods.identity import read_identity
+from methods.identity import code_folder, read_identity
 from realtime.offline.builtin import portrait_path
 from training.likeness import Likeness, face_weight
 
@@ -32,10 +34,13 @@ QUICK = EnrolConfig(code_steps=20, tune_steps=60, limit_s=60, threads=1, tune_ra
 
 def small_parts(size: int) -> Parts:
     torch.manual_seed(0)
-    synthesis = MobileSynthesis(MobileSynthesisConfig((32, 32, 16, 16), w_dim=W_DIM)).eval()
+    synthesis = MobileSynthesis(
+        MobileSynthesisConfig((32, 32, 16, 16, 16)[: size.bit_length() - 3], w_dim=W_DIM)
+    ).eval()
     directions = Directions(DirectionsConfig(parameters=len(NAMES), rows=4, w_dim=W_DIM, bias=False)).eval()
     mapping = Mapping(MappingConfig(num_ws=ROWS, num_layers=2)).eval()
-    return Parts(synthesis, mapping, directions, None, torch.zeros(W_DIM), "5ma11" * 8)
+    encoder = FeatureEncoder(FeatureEncoderConfig(rows=ROWS))
+    return Parts(synthesis, mapping, directions, encoder, torch.zeros(W_DIM), f"{size:04}" * 10)
 
 
 @pytest.fixture(autouse=True)
@@ -54,13 +59,54 @@ def test_an_enrolment_comes_nearer_and_is_read_back(tmp_path: Path) -> None:
     assert made.code_steps == 20 and made.tune_steps == 60
     assert [what for what, done, of in told if done == of] == ["refining", "tuning", "writing"]
     identity = read_identity(out)
-    assert identity.w_plus.shape == (ROWS, W_DIM) and identity.model == "5ma11" * 8
+    (code,) = identity.codes
+    assert code.w.shape == (ROWS, W_DIM) and (code.key, code.size) == ("0064" * 10, SIZE)
+    assert code.model == "ffhq-mobile-64"
     assert identity.portrait.shape == data.astronaut().shape and identity.name == "astronaut.png"
-    assert identity.live is not None and read_identity(tmp_path / "rough").live is None
-    with open_engine(identity.live, backend="onnx") as engine:
-        still = np.zeros((1, len(NAMES)), np.float32)
-        image = engine.run(identity=identity.w_plus[None], delta=still)["image"]
+    assert code.graph is not None and read_identity(tmp_path / "rough").codes[0].graph is None
+    with open_engine(code.graph, backend="onnx") as engine:
+        image = engine.run(w=code.w[None])["image"]
     assert image.shape == (1, SIZE, SIZE, 3) and image.dtype == np.uint8
+
+
+def test_a_second_size_is_added_to_the_same_portrait_and_another_portrait_replaces_all(
+    tmp_path: Path,
+) -> None:
+    out, quick = tmp_path / "me", EnrolConfig(1, 1, 60, 1)
+    enrol(portrait_path(), out, size=SIZE, config=quick)
+    first = read_identity(out).codes[0]
+    enrol(out / "portrait.png", out, size=2 * SIZE, config=quick)  # the copy in it is the same portrait
+    both = read_identity(out)
+    assert [code.size for code in both.codes] == [SIZE, 2 * SIZE] and both.name == "astronaut.png"
+    assert np.array_equal(both.codes[0].w, first.w) and both.codes[0].graph == first.graph
+    enrol(portrait_path(), out, size=SIZE, config=EnrolConfig(1, 0, 60, 1))
+    again = read_identity(out)
+    assert [code.size for code in again.codes] == [2 * SIZE, SIZE]
+    assert again.codes[1].graph is None and not first.graph.with_suffix(".onnx").exists()
+    mirrored = tmp_path / "mirrored.png"
+    cv2.imwrite(str(mirrored), np.ascontiguousarray(data.astronaut()[:, ::-1, ::-1]))
+    enrol(mirrored, out, size=SIZE, config=quick)
+    other = read_identity(out)
+    assert [code.size for code in other.codes] == [SIZE] and other.name == "mirrored.png"
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == [code_folder("0064" * 10, SIZE)]
+
+
+def test_a_damaged_identity_of_the_same_portrait_is_written_anew(tmp_path: Path) -> None:
+    out, quick = tmp_path / "me", EnrolConfig(1, 0, 60, 1)
+    enrol(portrait_path(), out, size=SIZE, config=quick)
+    (out / code_folder("0064" * 10, SIZE) / "code.npz").write_bytes(b"cut short")
+    enrol(portrait_path(), out, size=2 * SIZE, config=quick)
+    assert [code.size for code in read_identity(out).codes] == [2 * SIZE]
+
+
+def test_the_first_format_becomes_the_second_by_the_command_its_error_names(tmp_path: Path) -> None:
+    old = first_format(tmp_path / "me")
+    cv2.imwrite(str(old / "portrait.png"), np.ascontiguousarray(data.astronaut()[..., ::-1]))
+    with pytest.raises(ModelUnavailable, match="run: facepuppet enroll"):
+        read_identity(old)
+    enrol(old / "portrait.png", old, size=SIZE, config=EnrolConfig(1, 0, 60, 1))
+    assert len(read_identity(old).codes) == 1
+    assert not (old / "identity.npz").exists() and not (old / "live.onnx").exists()
 
 
 def test_an_interrupted_enrolment_leaves_nothing(tmp_path: Path) -> None:
@@ -79,7 +125,7 @@ def test_time_that_runs_out_ends_the_search_and_not_the_enrolment(tmp_path: Path
         portrait_path(), tmp_path / "me", size=SIZE, config=EnrolConfig(10**6, 10**6, 4.0, threads=1)
     )
     assert 0 < made.code_steps < 10**6 and made.seconds < 20
-    assert read_identity(tmp_path / "me").size == SIZE
+    assert read_identity(tmp_path / "me").codes[0].size == SIZE
 
 
 def test_an_enrolment_that_went_before_stays_when_the_next_one_fails(tmp_path: Path) -> None:
@@ -90,7 +136,7 @@ def test_an_enrolment_that_went_before_stays_when_the_next_one_fails(tmp_path: P
     cv2.imwrite(str(wall), np.full((300, 300, 3), 120, np.uint8))
     with pytest.raises(BadPortrait, match="no face"):
         enrol(wall, out, size=SIZE, config=QUICK)
-    assert np.array_equal(read_identity(out).w_plus, before.w_plus)
+    assert np.array_equal(read_identity(out).codes[0].w, before.codes[0].w)
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
