@@ -166,7 +166,7 @@ def test_a_slow_step_drops_and_never_queues() -> None:
     def slow(frame: Frame) -> Frame:
         assert frame.index >= newest[-1], "the newest there was, none that waited for its turn"
         seen.append(frame.index)
-        wait_until(lambda: clip.yielded >= min(frame.index + 10, 100))
+        assert wait_until(lambda: clip.yielded >= min(frame.index + 10, 100)), "the source was held up"
         newest.append(clip.yielded - 2)
         return frame
 
@@ -324,6 +324,11 @@ def test_memory_stays_flat_over_a_thousand_frames() -> None:
 def test_a_frame_wakes_the_stage_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime.pipeline.WAKE_EVERY_S", STUCK_S)  # nobody looks in between
     sink = Notebook()
-    with no_hang():
-        Pipeline(Clip(frames=20, interval_s=0.004), *[lambda frame: frame] * 3, sink=sink).run()
-    assert sink.indices[-1] == 19
+
+    class OneByOne(Clip):
+        def __iter__(self) -> Iterator[Frame]:
+            for frame in super().__iter__():
+                yield frame
+                assert wait_until(lambda index=frame.index: sink.indices[-1:] == [index]), "it lies somewhere"
+
+    Pipeline(OneByOne(frames=5), *[lambda frame: frame] * 3, sink=sink).run()

@@ -40,6 +40,7 @@ class Recorder:
             raise SinkUnavailable("the disk is full")
         if self.released is not None:
             self.released.wait(STUCK_S)
+            self.released.set()  # stuck once is enough
         self.indices.append(frame.index)
 
     def __exit__(self, *exc_info: object) -> None:

@@ -89,13 +89,13 @@ def test_the_card_can_be_the_portrait(loopback: type[Loopback]) -> None:
 
 def test_a_frame_is_sent_at_once_in_its_colours_and_shape(loopback: type[Loopback]) -> None:
     with no_hang(), VirtualCamera(size=SMALL, fps=SELDOM) as sink:
-        for number in range(10):
+        for number in range(3):
             picture = np.zeros((72, 72, 3), np.uint8)
             picture[:] = (200, 100, number)
             sink(Frame(picture, time.perf_counter(), number))
             assert len(loopback.opened[0].sent) == number + 2, "sent before the call returns"
-        sent = [image for _, image in loopback.opened[0].sent[1:11]]
-    assert [tuple(image[36, 64]) for image in sent] == [(200, 100, number) for number in range(10)]
+        sent = [image for _, image in loopback.opened[0].sent[1:4]]
+    assert [tuple(image[36, 64]) for image in sent] == [(200, 100, number) for number in range(3)]
     assert all((image[:, :28] == 0).all() and (image[:, 100:] == 0).all() for image in sent)  # letterbox
 
 
