@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""What holds for every test. Knows no subject."""
+"""What holds for every test, and the precisions in which a processor may draw pictures."""
 
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+
+PRECISIONS = ("f32", "bf16")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,3 +20,24 @@ def heard_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(params=PRECISIONS)
+def openvino_precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The precision in which OpenVINO draws pictures in this test, as its provenance names it.
+
+    float32 on every processor, also on one that would take bfloat16; bfloat16 where the processor has it.
+    """
+    openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed: an extra")
+    told = openvino.Core.get_property
+    if request.param == "bf16":
+        if "BF16" not in told(openvino.Core(), "CPU", "OPTIMIZATION_CAPABILITIES"):
+            pytest.skip("this processor has no bfloat16: OpenVINO would compute in float32")
+        return "bf16"
+
+    def without_bfloat16(core: Any, device: str, name: str, *more: Any) -> Any:
+        found = told(core, device, name, *more)
+        return [one for one in found if one != "BF16"] if name == "OPTIMIZATION_CAPABILITIES" else found
+
+    monkeypatch.setattr(openvino.Core, "get_property", without_bfloat16)
+    return "f32"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from waiting import HANG_S, STUCK_S, wait_until
 
 from face.arrays import Image
 from face.errors import BadPortrait
@@ -20,7 +21,6 @@ from realtime.live.session import Session
 SIZE = (32, 24)
 DRIVER = 200  # grey of the driver's picture
 COLOURS: Mapping[str, int] = {"one": 10, "two": 90, "three": 170}  # grey of each portrait's picture
-TIMEOUT_S = 10.0
 
 
 def a_motion(*, yaw: float = 0.0, confidence: float = 1.0) -> Motion:
@@ -117,15 +117,16 @@ class Card:
 
 
 class Opener:
-    """Opens a Card for each known portrait; `slow_s` is what enrolling takes, `broken` what is a bug."""
+    """Opens a Card for each known portrait; `broken` is what is a bug, enrolling is stuck without `free`."""
 
-    def __init__(self, *, slow_s: float = 0.0, broken: frozenset[str] = frozenset()) -> None:
-        self.slow_s = slow_s
+    def __init__(self, *, broken: frozenset[str] = frozenset()) -> None:
+        self.free = threading.Event()
+        self.free.set()
         self.broken = broken
         self.opened: list[tuple[str, str]] = []
 
     def __call__(self, method: str, path: Path) -> Card:
-        time.sleep(self.slow_s)
+        self.free.wait(STUCK_S)
         self.opened.append((method, path.stem))
         if path.stem in self.broken:
             raise RuntimeError("a bug in enrolment")
@@ -136,12 +137,10 @@ class Opener:
 
 @dataclass
 class Screen:
-    """A Sink that keeps the last picture and the time between two."""
+    """A Sink that keeps the last picture and every grey."""
 
     greys: list[int] = field(default_factory=list)
     last: Frame | None = None
-    longest_gap_s: float = 0.0
-    _at_s: float | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -150,10 +149,6 @@ class Screen:
         return None
 
     def __call__(self, frame: Frame) -> None:
-        now_s = time.perf_counter()
-        if self._at_s is not None:
-            self.longest_gap_s = max(self.longest_gap_s, now_s - self._at_s)
-        self._at_s = now_s
         self.last = frame
         self.greys.append(int(frame.image[SIZE[1] // 2, SIZE[0] // 2, 0]))
 
@@ -203,9 +198,10 @@ class Stage:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self.opener.free.set()
         self.session.quit()
         self.source.__exit__()
-        self._thread.join(TIMEOUT_S)
+        self._thread.join(HANG_S)
         assert not self._thread.is_alive()
         if self.error is not None and exc_info[0] is None:
             raise self.error
@@ -221,12 +217,8 @@ class Stage:
         return self._thread.is_alive()
 
     def wait(self, until: object) -> None:
-        """Until the callable is true; an AssertionError after TIMEOUT_S."""
-        assert callable(until)
-        ends_s = time.perf_counter() + TIMEOUT_S
-        while not until():
-            assert time.perf_counter() < ends_s, "it did not happen in time"
-            time.sleep(0.005)
+        """Until the callable is true."""
+        assert callable(until) and wait_until(until), "it did not happen"
 
     def wait_grey(self, grey: int) -> None:
         self.wait(lambda: self.meeting.greys[-1] == grey)

@@ -15,16 +15,17 @@ from realtime.offline.report import Curve, Goal, goals, histogram, page, plot, t
 
 
 def test_a_bench_counts_what_it_delivers_and_writes_its_page(
-    driver_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    driver_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("realtime.offline.bench.SAMPLE_S", 0.1)
     report = tmp_path / "bench.html"
-    arguments = ["bench", str(driver_clip), "--seconds", "2", "--warmup", "0.5", "--portrait-size", "192"]
+    arguments = ["bench", str(driver_clip), "--seconds", "1", "--warmup", "0.2", "--portrait-size", "192"]
     assert main([*arguments, "--report", str(report), "--json"]) == 0
     captured = capsys.readouterr()
     values = json.loads(captured.out.splitlines()[-1])
-    assert 1.9 < values["elapsed_s"] < 4
+    assert values["elapsed_s"] >= 1
     assert values["camera_size"] == [640, 480] and values["camera_fps"] == 30
-    assert 20 < values["delivered"] <= 75
+    assert values["captured"] >= values["delivered"] > 0, "how many is the machine's affair"
     assert values["latency"]["p50_ms"] <= values["latency"]["p95_ms"] <= values["latency"]["p99_ms"]
     assert {"cpu", "cores", "commit", "version"} <= set(values["machine"])
     assert 50 < values["memory_mib"]["start"] <= values["memory_mib"]["max"] + GROWTH_MIB

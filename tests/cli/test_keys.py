@@ -8,6 +8,7 @@ import time
 
 import pytest
 from cli_stage import COLOURS, Stage
+from waiting import HANG_S
 
 from realtime.commands.run import run
 from realtime.live.keys import KEYS, press
@@ -110,7 +111,7 @@ def test_a_terminal_hands_over_single_keys_and_is_put_back(monkeypatch: pytest.M
 
         with TerminalKeys(hear):
             os.write(ours, b"x")
-            assert arrived.wait(5)
+            assert arrived.wait(HANG_S)
         assert pressed == ["x"]
         assert termios.tcgetattr(terminal) == before
     os.close(ours)

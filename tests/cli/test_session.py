@@ -8,27 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_stage import COLOURS, DRIVER, SIZE, Beat, Opener, Settings, Stage
+from waiting import no_hang
 
 from face.errors import BadPortrait, WrongUse
 from realtime.live.session import GAINS, MODES
 from realtime.web.control import COMMANDS, obey
 
-LONGEST_GAP_S = (
-    0.6  # far above a frame, far below an enrolment of Opener(slow_s=1.0): the machine may be busy
-)
-
 
 def test_frames_flow_on_while_a_portrait_is_enrolled() -> None:
-    with Stage(opener=Opener(slow_s=0.0)) as stage:
-        stage.opener.slow_s = 1.0
-        stage.meeting.longest_gap_s = 0.0
-        delivered = stage.session.state().delivered
+    with Stage() as stage:
+        stage.opener.free.clear()
         stage.session.select_portrait(1)
         stage.wait(lambda: stage.session.state().enrolling == "two.png")
+        delivered = stage.session.state().delivered
+        stage.wait(lambda: stage.session.state().delivered > delivered + 40)
+        assert stage.session.state().enrolling == "two.png" and stage.meeting.greys[-1] == COLOURS["one"]
+        stage.opener.free.set()
         stage.wait_grey(COLOURS["two"])
         state = stage.session.state()
-    assert state.delivered - delivered > 40
-    assert stage.meeting.longest_gap_s < LONGEST_GAP_S
     assert (state.portrait, state.enrolling, state.message) == (1, "", "two.png")
 
 
@@ -82,10 +79,11 @@ def test_next_and_previous_go_around_the_list() -> None:
 
 
 def test_pressing_next_faster_than_enrolment_ends_at_the_last_wish() -> None:
-    with Stage(opener=Opener(slow_s=0.0)) as stage:
-        stage.opener.slow_s = 0.2
+    with Stage() as stage:
+        stage.opener.free.clear()
         for _ in range(2):
             stage.session.next_portrait()
+        stage.opener.free.set()
         stage.wait_grey(COLOURS["three"])
     assert stage.session.state().portrait == 2
 
@@ -203,8 +201,8 @@ def test_the_state_tells_what_the_line_does() -> None:
     with Stage() as stage:
         stage.wait(lambda: stage.session.state().delivered > 20)
         state = stage.session.state()
-    assert 20 < state.fps < 400
-    assert 0 <= state.latency_p50_ms <= state.latency_p95_ms < 1000
+    assert state.fps > 0
+    assert 0 <= state.latency_p50_ms <= state.latency_p95_ms
     assert [each.name for each in state.stages] == ["source", "tracker", "puppet", "sink"]
     assert set(state.modes) == set(MODES) and set(state.gains) == set(GAINS)
     assert state.face_found
@@ -238,10 +236,9 @@ def test_the_run_ends_with_its_source() -> None:
 
 def test_quitting_does_not_wait_for_an_enrolment() -> None:
     with Stage() as stage:
-        stage.opener.slow_s = 5.0
+        stage.opener.free.clear()
         stage.session.select_portrait(1)
         stage.wait(lambda: stage.session.state().enrolling == "two.png")
-        began_s = time.perf_counter()
-        stage.session.quit()
-        stage.wait(lambda: not stage.running)
-    assert time.perf_counter() - began_s < 1.0
+        with no_hang():
+            stage.session.quit()
+            stage.wait(lambda: not stage.running)

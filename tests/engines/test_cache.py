@@ -29,6 +29,7 @@ KEY = EngineKey(
 OTHER_VALUES = {
     field.name: ("other",) if field.name in ("flags", "shapes") else "other" for field in fields(EngineKey)
 }
+WAIT_S = 30.0  # only what hangs takes this long
 
 
 @pytest.fixture

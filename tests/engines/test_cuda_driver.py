@@ -157,7 +157,7 @@ def test_real_driver_copies_and_times() -> None:
         device.record(after, out)
         device.synchronise(after)
         np.testing.assert_array_equal(here.array, back.array)
-        assert 0 < device.elapsed_ms(event, after) < 1000
+        assert device.elapsed_ms(event, after) > 0
         here.array[:] += 1
     graph = device.capture(into, lambda: device.copy_in(there, here, into))
     device.replay(graph, into)

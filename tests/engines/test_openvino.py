@@ -15,7 +15,9 @@ from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, Synthe
 from export.live_graph import directions_live
 from export.onnx_export import save_graph
 
-PICTURE_MEAN, PICTURE_MOST = 1.0, 8  # grey levels: 8 bits of bfloat16, in a network nobody trained
+# Mean and largest difference from ONNX Runtime in grey levels: float32's sums in another order may round to
+# the next level, bfloat16's 8 bits in a network nobody trained go further.
+PICTURE_TOLERANCE = {"f32": (0.01, 1), "bf16": (1.0, 8)}
 W_TOLERANCE = 1e-5
 
 
@@ -32,7 +34,7 @@ def graphs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_pictures_agree_within_grey_levels_whatever_the_precision(graphs: Path) -> None:
+def test_pictures_agree_within_grey_levels_of_their_precision(graphs: Path, openvino_precision: str) -> None:
     rng = np.random.default_rng(4)
     given = {
         "identity": rng.standard_normal((1, 8, 16)).astype(np.float32) / 2,
@@ -46,9 +48,10 @@ def test_pictures_agree_within_grey_levels_whatever_the_precision(graphs: Path) 
         ):
             images[backend] = engine.run(**mover.run(**given))["image"].astype(int)
             devices = mover.provenance.device, engine.provenance.device
-    assert devices[0] == "CPU, 1 thread, f32" and devices[1].startswith("CPU, 1 thread, ")
+    assert devices == ("CPU, 1 thread, f32", f"CPU, 1 thread, {openvino_precision}")
     difference = np.abs(images["onnx"] - images["openvino"])
-    assert difference.mean() <= PICTURE_MEAN and difference.max() <= PICTURE_MOST
+    mean, most = PICTURE_TOLERANCE[openvino_precision]
+    assert difference.mean() <= mean and difference.max() <= most
     assert images["onnx"].std() > 5  # there is something to see
 
 

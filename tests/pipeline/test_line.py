@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The line keeps its promises: newest frame live, every frame offline, first error raised, quick to leave."""
+"""The line keeps its promises: newest frame live, every frame offline, first error raised, never stuck."""
 
 import itertools
 import threading
@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from waiting import STUCK_S, no_hang, wait_until
 
 from face.arrays import Image
 from face.errors import CameraUnavailable, SinkUnavailable
 from face.frame import Frame
 from realtime.frame import EndOfLine
 from realtime.pipeline import Item, Pipeline, Step, play
-
-LEAVES_WITHIN_S = 1.0
 
 
 def picture(level: int, side: int = 8) -> Image:
@@ -36,6 +35,7 @@ class Clip:
     side: int = 8
     live: bool = True
     fps: float = 30.0
+    yielded: int = 0  # frames that were asked for so far: all but the last were handed on
 
     def __iter__(self) -> Iterator[Frame]:
         for index in itertools.count() if self.frames is None else range(self.frames):
@@ -44,9 +44,10 @@ class Clip:
             if index == self.dies_at:
                 raise CameraUnavailable("the camera was unplugged")
             if index == self.silent_after:
-                time.sleep(20)
+                time.sleep(STUCK_S)
             if self.interval_s:
                 time.sleep(self.interval_s)
+            self.yielded = index + 1
             yield Frame(picture(index, self.side), time.perf_counter(), index, media_s=index / 30)
 
     def __enter__(self) -> "Clip":
@@ -159,16 +160,23 @@ def test_a_step_can_ask_for_the_drivers_picture_and_for_what_earlier_steps_made(
 
 
 def test_a_slow_step_drops_and_never_queues() -> None:
-    slow, sink = Slow(0.05), Notebook()
-    line = Pipeline(Clip(frames=100, interval_s=0.005), slow, sink=sink)
+    clip, sink = Clip(frames=100, interval_s=0.002), Notebook()
+    seen, newest = [], [0]  # at the end of each turn, the newest frame that had surely been handed on
+
+    def slow(frame: Frame) -> Frame:
+        assert frame.index >= newest[-1], "the newest there was, none that waited for its turn"
+        seen.append(frame.index)
+        assert wait_until(lambda: clip.yielded >= min(frame.index + 10, 100)), "the source was held up"
+        newest.append(clip.yielded - 2)
+        return frame
+
+    line = Pipeline(clip, slow, sink=sink)
     line.run()
     stats = line.stats()
-    assert stats.delivered < 40
-    assert stats.stages[1].dropped == stats.dropped == 100 - stats.delivered
+    assert stats.stages[1].done == len(seen) <= 12, "one in ten, and the last"
+    assert stats.stages[1].dropped == 100 - len(seen) and stats.dropped == 100 - stats.delivered
     assert stats.stages[0].done == 100
-    # An item waits at most one turn of the slow step for its own: two turns and the machine's noise.
-    assert stats.latency_total.p50_ms < 2 * 50 + 30
-    assert sink.indices == sorted(sink.indices) == slow.seen
+    assert sink.indices == sorted(sink.indices) and set(sink.indices) <= set(seen)
 
 
 @pytest.mark.parametrize("every_frame", [False, True])
@@ -197,17 +205,13 @@ FAULTS = {
 
 @pytest.mark.parametrize("every_frame", [False, True])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_first_error_of_any_stage_ends_the_line_within_a_second_and_is_raised(
-    fault: str, every_frame: bool
-) -> None:
+def test_the_first_error_of_any_stage_ends_the_line_and_is_raised(fault: str, every_frame: bool) -> None:
     source, steps, sink, error, stage = FAULTS[fault]
     if not every_frame and fault == "step behind a slow one":
         steps = (Slow(0.0), failing)
         source = Clip(interval_s=0.01)
-    began_s = time.perf_counter()
-    with pytest.raises(error) as caught:
+    with no_hang(), pytest.raises(error) as caught:
         Pipeline(source, *steps, sink=sink, every_frame=every_frame).run()
-    assert time.perf_counter() - began_s < LEAVES_WITHIN_S
     assert caught.value.__notes__[-1] == f"in the line's stage {stage!r}"
 
 
@@ -220,17 +224,20 @@ def test_no_thread_is_left_after_a_failed_run() -> None:
 
 @pytest.mark.parametrize(
     "source, steps",
-    [(Clip(silent_after=2), ()), (Clip(interval_s=0.01), (Slow(20.0),)), (Clip(), (Slow(20.0), Slow(20.0)))],
+    [
+        (Clip(silent_after=2), ()),
+        (Clip(interval_s=0.01), (Slow(STUCK_S),)),
+        (Clip(), (Slow(STUCK_S), Slow(STUCK_S))),
+    ],
     ids=["silent source", "stuck step", "two stuck steps"],
 )
-def test_stop_leaves_within_a_second_whatever_is_stuck(
+def test_stop_leaves_whatever_is_stuck(
     source: Clip, steps: tuple[Slow, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     line = Pipeline(source, *steps, sink=Notebook())
     threading.Timer(0.1, line.stop).start()
-    began_s = time.perf_counter()
-    line.run()
-    assert time.perf_counter() - began_s < 0.1 + LEAVES_WITHIN_S
+    with no_hang():
+        line.run()
     assert "was still busy" in caplog.text  # the stage that did not end is named
 
 
@@ -283,9 +290,9 @@ def test_a_sink_that_must_be_pumped_is_pumped_while_the_source_is_silent() -> No
                 raise EndOfLine
 
     sink = Pumped()
-    began_s = time.perf_counter()
-    Pipeline(Clip(silent_after=0), sink=sink).run()
-    assert sink.pumped == 10 and time.perf_counter() - began_s < LEAVES_WITHIN_S
+    with no_hang():
+        Pipeline(Clip(silent_after=0), sink=sink).run()
+    assert sink.pumped == 10
 
 
 def test_stages_carry_their_names_and_gaps_in_the_source_count_as_dropped() -> None:
@@ -298,23 +305,30 @@ def test_stages_carry_their_names_and_gaps_in_the_source_count_as_dropped() -> N
     assert stats.stages[0].dropped == 2 and stats.captured == 10
 
 
-def test_memory_stays_flat_over_thousands_of_frames() -> None:
+def test_memory_stays_flat_over_a_thousand_frames() -> None:
     sink = Notebook(keep=False)
     marks: list[int] = []
 
     def note(frame: Frame) -> None:
-        if frame.index in (1500, 5990):
+        if frame.index in (300, 1490):
             marks.append(tracemalloc.get_traced_memory()[0])
 
     tracemalloc.start()
     try:
-        play(Clip(frames=6000, side=32), Brighter(), lambda image: image.copy(), sink=sink, on_delivered=note)
+        play(Clip(frames=1500, side=32), Brighter(), lambda image: image.copy(), sink=sink, on_delivered=note)
     finally:
         tracemalloc.stop()
-    assert marks[1] - marks[0] < 60_000  # 4490 frames of 3 kB went by
+    assert marks[1] - marks[0] < 60_000  # 1190 frames of 3 kB went by
 
 
-def test_hops_between_threads_cost_little() -> None:
-    line = Pipeline(Clip(frames=150, interval_s=0.004), *[lambda frame: frame] * 3, sink=Notebook())
-    line.run()
-    assert line.stats().latency_total.p50_ms < 3.0  # 0.2 ms on an idle machine; three steps that do nothing
+def test_a_frame_wakes_the_stage_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.pipeline.WAKE_EVERY_S", STUCK_S)  # nobody looks in between
+    sink = Notebook()
+
+    class OneByOne(Clip):
+        def __iter__(self) -> Iterator[Frame]:
+            for frame in super().__iter__():
+                yield frame
+                assert wait_until(lambda index=frame.index: sink.indices[-1:] == [index]), "it lies somewhere"
+
+    Pipeline(OneByOne(frames=5), *[lambda frame: frame] * 3, sink=sink).run()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from waiting import STUCK_S, no_hang, wait_until
 
 from face.errors import SinkUnavailable
 from face.frame import Frame
@@ -18,9 +19,9 @@ from realtime.sinks.tee import TeeSink
 
 @dataclass
 class Recorder:
-    """Writes down indices; slow, failing or refusing by its data."""
+    """Writes down indices; stuck until `released`, failing or refusing by its data."""
 
-    takes_s: float = 0.0
+    released: threading.Event | None = None
     fails_at: int | None = None
     refuses: bool = False
     fails_at_the_end: bool = False
@@ -37,7 +38,9 @@ class Recorder:
         self.threads.add(threading.current_thread().name)
         if frame.index == self.fails_at:
             raise SinkUnavailable("the disk is full")
-        time.sleep(self.takes_s)
+        if self.released is not None:
+            self.released.wait(STUCK_S)
+            self.released.set()  # stuck once is enough
         self.indices.append(frame.index)
 
     def __exit__(self, *exc_info: object) -> None:
@@ -63,15 +66,16 @@ def test_both_get_every_frame_and_both_are_closed() -> None:
 
 
 def test_a_slow_recording_drops_and_never_delays_the_live_sink(caplog: pytest.LogCaptureFixture) -> None:
-    live, recording = Recorder(), Recorder(takes_s=0.05)
+    released = threading.Event()
+    live, recording = Recorder(), Recorder(released)
     with TeeSink(live, recording, depth=4) as tee:
-        began_s = time.perf_counter()
-        for number in range(40):
-            tee(frame(number))
-            time.sleep(0.002)
-        took_s = time.perf_counter() - began_s
-    assert took_s < 0.05 * 10 and live.indices == list(range(40))
-    assert tee.dropped > 20 and tee.recorded + tee.dropped == 40
+        with no_hang():
+            for number in range(40):
+                tee(frame(number))
+        assert live.indices == list(range(40)) and recording.indices == []
+        released.set()
+    assert 35 <= tee.dropped <= 36, "four wait, and one may be under way"
+    assert tee.recorded + tee.dropped == 40
     assert recording.indices == sorted(recording.indices)
     assert f"{tee.dropped} frames are missing" in caplog.text
 
@@ -83,7 +87,7 @@ def test_a_recording_that_fails_is_reported_once_and_the_live_sink_goes_on(
     with TeeSink(live, recording, on_error=told.append) as tee:
         for number in range(20):
             tee(frame(number))
-            time.sleep(0.002)
+            assert number < 3 or wait_until(lambda: told)
     assert live.indices == list(range(20)) and recording.indices == [0, 1, 2]
     assert [str(error) for error in told] == ["the disk is full"] and tee.error is told[0]
     assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == [
@@ -119,11 +123,11 @@ def test_an_error_of_the_live_sink_is_raised_and_the_recording_is_finished() -> 
 
 def test_a_recording_that_hangs_is_left_behind(monkeypatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr("realtime.sinks.tee.FINISH_WITHIN_S", 0.1)
-    began_s = time.perf_counter()
-    with TeeSink(NullSink(), Recorder(takes_s=5), depth=1) as tee:
+    released = threading.Event()
+    with no_hang(), TeeSink(NullSink(), Recorder(released), depth=1) as tee:
         for number in range(5):
             tee(frame(number))
-    assert time.perf_counter() - began_s < 1.0
+    released.set()
     assert "could not be finished" in caplog.text
 
 

@@ -4,12 +4,12 @@
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from waiting import HANG_S, STUCK_S
 
 from face.errors import SinkUnavailable
 from face.frame import Frame
@@ -117,7 +117,7 @@ def test_escape_and_closing_end_the_line_and_no_new_window_opens(monkeypatch, de
 
 
 SCRIPT = """
-import time, cv2, numpy as np
+import sys, time, cv2, numpy as np
 from face.frame import Frame
 from realtime.frame import EndOfLine
 from realtime.pipeline import Pipeline
@@ -129,16 +129,15 @@ class Source:
         for number in range(3):
             time.sleep(0.1)
             yield Frame(np.full((48, 64, 3), 200, np.uint8), time.perf_counter(), number)
-        time.sleep(30)  # silent, as a camera that hangs
+        time.sleep(float(sys.argv[1]))  # silent, as a camera that hangs
 
 with Window(size=(320, 240)) as window:
     def close_it(frame):
         if frame.index == 2:
             print("shown", cv2.getWindowImageRect("facepuppet")[2:], flush=True)
             cv2.destroyWindow("facepuppet")
-    began = time.perf_counter()
     Pipeline(Source(), sink=window, on_delivered=close_it).run()
-    print("ended", time.perf_counter() - began < 1.5, flush=True)
+    print("ended", flush=True)
 """
 
 
@@ -154,17 +153,15 @@ def test_a_real_window_shows_and_its_closing_ends_a_line_whose_source_is_silent(
         try:
             assert server.stdout is not None
             number = server.stdout.readline().decode().strip()
-            began_s = time.perf_counter()
             done = subprocess.run(
-                [sys.executable, "-W", "error", "-c", SCRIPT],
+                [sys.executable, "-W", "error", "-c", SCRIPT, str(STUCK_S)],
                 cwd=ROOT,
                 env={"DISPLAY": f":{number}", "PATH": "", "HOME": "/nonexistent"},
                 capture_output=True,
                 text=True,
-                timeout=30,
+                timeout=2 * HANG_S,
             )
         finally:
             server.terminate()
-    assert done.stdout.splitlines() == ["shown (320, 240)", "ended True"], done.stderr
+    assert done.stdout.splitlines() == ["shown (320, 240)", "ended"], done.stderr
     assert "font" not in done.stderr
-    assert time.perf_counter() - began_s < 20

@@ -10,12 +10,14 @@ from itertools import islice
 import cv2
 import numpy as np
 import pytest
+from waiting import HANG_S, STUCK_S, no_hang, wait_until
 
 from face.errors import CameraUnavailable
 from face.frame import Frame
 from realtime.sources.camera import BLANK_GREY, LOST_AFTER_S, Camera, as_rgb
 
 FAST_S = 0.05  # retries and time-outs of these tests
+PATIENT_S = 1.0  # time-out where no picture may be missed, however busy the machine
 
 
 class FlakyCamera:
@@ -39,6 +41,7 @@ class FlakyCamera:
         self.dies_at, self.returns_after = dies_at, returns_after
         self.fps, self.size = fps, size
         self.grabs = 0
+        self.grabbed_s: list[float] = []  # when each picture was grabbed
         self.dead = False
         self.attempts: list[float] = []  # when opening was tried
         self.released = 0
@@ -66,6 +69,7 @@ class FlakyDevice:
             return False
         time.sleep(1 / camera.fps)
         camera.grabs += 1
+        camera.grabbed_s.append(time.perf_counter())
         if camera.grabs - 1 in camera.breaks:
             raise cv2.error("the driver stumbles")
         return camera.grabs - 1 not in camera.drops
@@ -78,8 +82,10 @@ class FlakyDevice:
         self._camera.released += 1
 
 
-def opened(flaky: FlakyCamera, *, fps: float = 100.0) -> Camera:
-    return Camera(0, fps=fps, timeout_s=FAST_S, retry_s=FAST_S, opener=flaky)
+def opened(
+    flaky: FlakyCamera, *, fps: float = 100.0, timeout_s: float = FAST_S, retry_s: float = FAST_S
+) -> Camera:
+    return Camera(0, fps=fps, timeout_s=timeout_s, retry_s=retry_s, opener=flaky)
 
 
 def is_blank(frame: Frame) -> bool:
@@ -101,25 +107,27 @@ def until(source: Iterator[Frame], wanted: object, limit: int = 400) -> list[Fra
 
 
 def test_pictures_come_in_order_with_their_time_of_capture() -> None:
-    with opened(FlakyCamera()) as camera:
+    began_s = time.perf_counter()
+    with opened(FlakyCamera(), timeout_s=PATIENT_S) as camera:
         frames = list(islice(camera, 20))
-        now_s = time.perf_counter()
+        ended_s = time.perf_counter()
     numbers = [number(frame) for frame in frames]
     assert numbers == sorted(set(numbers))
     assert [frame.index for frame in frames] == sorted({frame.index for frame in frames})
-    assert all(0 <= now_s - frame.captured_s < 2.0 for frame in frames)
+    assert all(began_s <= frame.captured_s <= ended_s for frame in frames)
     assert all(frame.media_s is None for frame in frames)
     assert frames[0].image.shape == (48, 64, 3) and frames[0].image.flags.c_contiguous
 
 
 def test_who_fetches_late_gets_the_newest_and_the_rest_is_dropped() -> None:
-    with opened(FlakyCamera(fps=100)) as camera:
+    flaky = FlakyCamera(fps=100)
+    with opened(flaky, timeout_s=PATIENT_S) as camera:
         source = iter(camera)
         first = next(source)
-        time.sleep(0.2)
-        asked_s = time.perf_counter()
+        assert wait_until(lambda: flaky.grabs > number(first) + 12)
+        grabs = flaky.grabs
         late = next(source)
-    assert asked_s - late.captured_s < 0.06
+    assert number(late) >= grabs - 2, "the last that was handed over, while the next one was grabbed"
     assert late.index - first.index == number(late) - number(first) > 8
 
 
@@ -134,7 +142,7 @@ def test_single_failures_are_passed_over_without_opening_again() -> None:
 
 def test_an_unplugged_camera_comes_back_without_a_restart(caplog: pytest.LogCaptureFixture) -> None:
     flaky = FlakyCamera(dies_at=10, returns_after=3)
-    with caplog.at_level(logging.INFO), opened(flaky) as camera:
+    with caplog.at_level(logging.INFO), opened(flaky, timeout_s=LOST_AFTER_S / 2) as camera:
         source = iter(camera)
         before = until(source, is_blank)
         during = until(source, lambda frame: not is_blank(frame))
@@ -161,37 +169,38 @@ def test_while_it_is_away_blank_pictures_keep_the_pace() -> None:
         taken_s = time.perf_counter() - started_s
         assert not camera.connected and camera.fps == 0.0
     assert all(is_blank(frame) and frame.image.shape == (60, 80, 3) for frame in blanks)
-    assert taken_s == pytest.approx(1.0, abs=0.25)
+    assert taken_s > 0.9
     gaps = np.diff(flaky.attempts[1:])
-    assert len(gaps) > 2 and min(gaps) >= FAST_S * 0.9  # no busy loop of opening
+    assert len(gaps) and min(gaps) >= FAST_S * 0.9  # no busy loop of opening
 
 
 def test_it_never_waits_longer_than_its_time_out() -> None:
-    with opened(FlakyCamera(dies_at=0, returns_after=10**6)) as camera:
-        started_s = time.perf_counter()
-        frame = next(iter(camera))
-    assert is_blank(frame)
-    assert time.perf_counter() - started_s < FAST_S + 0.1
+    with no_hang(), opened(FlakyCamera(dies_at=0, returns_after=10**6), retry_s=STUCK_S) as camera:
+        assert is_blank(next(iter(camera)))
 
 
 def test_the_frame_rate_is_measured_over_the_last_second() -> None:
-    with opened(FlakyCamera(fps=50), fps=100) as camera:
-        assert camera.fps == 100 or camera.fps < 60
+    flaky = FlakyCamera(fps=200)
+    with opened(flaky, fps=30, timeout_s=PATIENT_S) as camera:
         until(iter(camera), lambda frame: number(frame) >= 60)
-        assert 35 < camera.fps <= 51
+        flaky.fps = 50  # what came faster within the last second counts too
+        until(iter(camera), lambda frame: number(frame) >= 80)
+        measured, newest_s = camera.fps, flaky.grabbed_s[-1]
+    grabbed_s = [grab_s for grab_s in flaky.grabbed_s if newest_s - 1 < grab_s <= newest_s]
+    assert measured == pytest.approx((len(grabbed_s) - 1) / (newest_s - grabbed_s[0]), rel=0.1)
 
 
-def test_closing_ends_the_iteration_and_the_thread_within_a_second() -> None:
+def test_closing_ends_the_iteration_and_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.sources.camera.LEAVE_WITHIN_S", HANG_S)
     for flaky in (FlakyCamera(), FlakyCamera(dies_at=0, returns_after=10**6)):
         camera = opened(flaky)
         reader = threading.Thread(target=lambda camera=camera: list(camera))
         reader.start()
         time.sleep(0.1)
-        started_s = time.perf_counter()
-        camera.__exit__()
-        reader.join(1.0)
+        with no_hang():
+            camera.__exit__()
+        reader.join(HANG_S)
         assert not reader.is_alive()
-        assert time.perf_counter() - started_s < 1.0
         assert flaky.released == flaky.opened
     assert "camera" not in [thread.name for thread in threading.enumerate()]
 
@@ -201,18 +210,16 @@ def test_a_driver_that_hangs_does_not_hold_the_end_up(caplog: pytest.LogCaptureF
 
     class HangingDevice(FlakyDevice):
         def grab(self) -> bool:
-            let_go.wait(10.0)
+            let_go.wait(STUCK_S)
             return False
 
     flaky = FlakyCamera()
     camera = Camera(0, opener=lambda address, size, fps: HangingDevice(flaky))
-    started_s = time.perf_counter()
-    camera.__exit__()
-    assert time.perf_counter() - started_s < 1.0
+    with no_hang():
+        camera.__exit__()
     assert "does not answer" in caplog.text
     let_go.set()
-    time.sleep(0.1)
-    assert flaky.released == 1
+    assert wait_until(lambda: flaky.released == 1)
 
 
 def test_a_programmer_s_error_in_the_grab_thread_is_raised_to_the_reader() -> None:

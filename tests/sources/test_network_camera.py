@@ -10,12 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from waiting import HANG_S
 
 from face.frame import Frame
 from realtime.sources.camera import BLANK_GREY, Camera
 from realtime.sources.testcard import TestCard, read_counter
-
-PATIENCE_S = 15.0
 
 
 class JpegStream(BaseHTTPRequestHandler):
@@ -70,7 +69,7 @@ def server() -> Iterator[JpegServer]:
 
 
 def first(source: Iterator[Frame], *, blank: bool) -> Frame:
-    deadline_s = time.perf_counter() + PATIENCE_S
+    deadline_s = time.perf_counter() + HANG_S
     for frame in source:
         if bool(np.all(frame.image == BLANK_GREY)) == blank:
             return frame

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from waiting import STUCK_S, no_hang
 
 from realtime.sources.pacing import Pace, Ticks
 from realtime.sources.testcard import TestCard, read_counter
@@ -51,7 +52,7 @@ def test_live_it_keeps_the_pace() -> None:
     with TestCard(fps=50, frames=26) as card:
         started_s = time.perf_counter()
         frames = list(card)
-    assert time.perf_counter() - started_s == pytest.approx(0.5, abs=0.1)
+    assert time.perf_counter() - started_s >= 0.5
     assert np.diff([frame.captured_s for frame in frames]) == pytest.approx(
         np.diff([frame.index for frame in frames]) / 50, abs=1e-6
     )
@@ -60,21 +61,21 @@ def test_live_it_keeps_the_pace() -> None:
 
 def test_live_what_nobody_fetched_is_left_out() -> None:
     with TestCard(fps=100, frames=60) as card:
-        indices = []
+        indices, asked_s = [], time.perf_counter()
         for frame in card:
-            assert time.perf_counter() - frame.captured_s < 0.06
+            assert frame.captured_s > asked_s - 0.011, "the newest when it was asked for"
             indices.append(frame.index)
             time.sleep(0.1)
-    assert 4 <= len(indices) <= 7
-    assert min(np.diff(indices)) >= 9
+            asked_s = time.perf_counter()
+    assert 1 <= len(indices) <= 7
+    assert min(np.diff(indices), default=9) >= 9
 
 
 def test_offline_every_card_comes_at_once_with_its_media_time() -> None:
-    started_s = time.perf_counter()
-    frames = list(TestCard(fps=10, live=False, frames=30))
-    assert time.perf_counter() - started_s < 1.0
+    with no_hang():
+        frames = list(TestCard(fps=30 / STUCK_S, live=False, frames=30))
     assert [frame.index for frame in frames] == list(range(30))
-    assert [frame.media_s for frame in frames] == pytest.approx([n / 10 for n in range(30)])
+    assert [frame.media_s for frame in frames] == pytest.approx([n * STUCK_S / 30 for n in range(30)])
 
 
 @pytest.mark.parametrize(("size", "fps"), [((63, 48), 30.0), ((64, 47), 30.0), ((640, 480), 0.0)])
@@ -87,10 +88,10 @@ def test_a_wait_is_kept_and_ends_when_closed() -> None:
     pace = Pace()
     start_s = pace.due_s(0.0)
     assert pace.wait_until(start_s + 0.05)
-    assert 0.05 <= time.perf_counter() - start_s < 0.09
+    assert time.perf_counter() - start_s >= 0.05
     pace.close()
-    assert not pace.wait_until(time.perf_counter() + 30.0)
-    assert time.perf_counter() - start_s < 1.0
+    with no_hang():
+        assert not pace.wait_until(time.perf_counter() + STUCK_S)
 
 
 def test_a_slipped_pace_moves_all_later_deadlines() -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from waiting import HANG_S, STUCK_S, no_hang
 
 from face.errors import BadVideo, PuppetError, WrongUse
 from realtime.sources.testcard import read_counter
 from realtime.sources.video import Video
 
-LATENESS_S = 0.04  # a frame's wait on a busy machine
 DRIVING = Path(__file__).parents[2].parent / "shared" / "data" / "driving"
 
 MakeClip = Callable[..., Path]
@@ -32,11 +32,10 @@ def test_offline_every_frame_comes_with_its_media_time(clip: Path) -> None:
     assert frames[0].image.flags.c_contiguous
 
 
-def test_offline_it_is_not_held_back(clip: Path) -> None:
-    started_s = time.perf_counter()
-    with Video(clip, live=False) as video:
-        assert len(list(video)) == 30
-    assert time.perf_counter() - started_s < 0.7
+def test_offline_it_is_not_held_back(tmp_path: Path, make_clip: MakeClip) -> None:
+    path = make_clip(tmp_path / "slow.mp4", [0.0, STUCK_S, 2 * STUCK_S])
+    with no_hang(), Video(path, live=False) as video:
+        assert [frame.media_s for frame in video] == pytest.approx([0, STUCK_S, 2 * STUCK_S])
 
 
 def test_live_it_keeps_the_pace_of_the_file(clip: Path) -> None:
@@ -48,10 +47,8 @@ def test_live_it_keeps_the_pace_of_the_file(clip: Path) -> None:
     assert frames[-1].index == 29
     captured_s = np.array([frame.captured_s - frames[-1].captured_s for frame in frames])
     assert captured_s == pytest.approx([(frame.index - 29) / 30 for frame in frames], abs=0.002)
-    assert len(frames) > 15
-    lateness = [arrived - frame.captured_s for arrived, frame in zip(arrived_s, frames, strict=True)]
-    assert min(lateness) >= 0
-    assert float(np.median(lateness)) < LATENESS_S
+    assert len(frames) > 2  # a busy machine may drop some
+    assert all(at_s >= frame.captured_s for at_s, frame in zip(arrived_s, frames, strict=True)), "never early"
     assert all(frame.media_s is None for frame in frames)
 
 
@@ -63,8 +60,10 @@ def test_live_what_nobody_fetched_is_left_out(clip: Path) -> None:
             time.sleep(0.2)
     assert len(frames) <= 6
     assert [read_counter(frame.image) for frame in frames] == [frame.index for frame in frames]
-    ages = [later.captured_s - frame.captured_s for frame, later in zip(frames, frames[1:], strict=False)]
-    assert min(ages) > 0.2 - 1.5 / 30  # each was the newest when it was fetched
+    steps = [later.captured_s - frame.captured_s for frame, later in zip(frames, frames[1:], strict=False)]
+    assert (
+        min(steps[:-1], default=0.2) > 0.2 - 1.5 / 30
+    )  # each but the clip's last was the newest when fetched
 
 
 def test_live_after_a_long_halt_the_clock_slips_instead_of_racing(
@@ -165,7 +164,7 @@ def test_a_clip_that_breaks_off_gives_what_it_has_and_says_so(
         frames.extend(video)
     assert 20 < len(frames) < 45
     with Video(path) as live:
-        assert sum(1 for _ in live) > 20
+        assert sum(1 for _ in live) > 2
     assert "breaks off" in caplog.text
 
 
@@ -261,17 +260,16 @@ def test_an_error_leaves_no_file_open(tmp_path: Path) -> None:
 
 
 def test_closing_from_another_thread_ends_a_wait(tmp_path: Path, make_clip: MakeClip) -> None:
-    path = make_clip(tmp_path / "slow.mp4", [0.0, 30.0])
+    path = make_clip(tmp_path / "slow.mp4", [0.0, STUCK_S])
     video = Video(path)
     seen: list[int] = []
     thread = threading.Thread(target=lambda: seen.extend(frame.index for frame in video))
     thread.start()
     time.sleep(0.1)
-    started_s = time.perf_counter()
-    video.__exit__()
-    thread.join(2.0)
+    with no_hang():
+        video.__exit__()
+    thread.join(HANG_S)
     assert not thread.is_alive()
-    assert time.perf_counter() - started_s < 1.0
     assert seen == [0]
 
 

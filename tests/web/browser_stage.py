@@ -16,7 +16,7 @@ import numpy as np
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
-from web_stage import wait_until
+from waiting import HANG_S, wait_until
 
 from face.arrays import Image
 from face.photo import read_photo
@@ -69,8 +69,8 @@ class Show:
     def portrait(self) -> int:
         return int(self.script("facepuppet.state().portrait"))  # type: ignore[call-overload]
 
-    def wait(self, true: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
-        assert wait_until(true, within_s), f"{what}; the page says {self.text('line')!r}"
+    def wait(self, true: Callable[[], bool], what: str) -> None:
+        assert wait_until(true), f"{what}; the page says {self.text('line')!r}"
 
 
 def driving_frames() -> Iterator[Image]:
@@ -138,7 +138,7 @@ def line(portraits: tuple[Path, Path]) -> Iterator[str]:
             yield live.page
         finally:
             live.session.quit()
-            running.join(5)
+            running.join(HANG_S)
     assert not running.is_alive()
 
 

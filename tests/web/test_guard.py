@@ -4,6 +4,7 @@
 import socket
 
 import pytest
+from waiting import HANG_S
 from web_stage import Stage
 from websockets.exceptions import InvalidStatus
 
@@ -62,7 +63,7 @@ def test_no_socket_opens_for_another_site(stage: Stage, path: str, origin: str |
 @pytest.mark.parametrize("path", SOCKETS)
 def test_a_socket_opens_for_our_own_page(stage: Stage, path: str) -> None:
     with stage.socket(path) as socket:
-        assert socket.ping().wait(2)
+        assert socket.ping().wait(HANG_S)
 
 
 def test_the_token_in_the_address_becomes_a_cookie(stage: Stage) -> None:

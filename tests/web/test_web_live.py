@@ -5,13 +5,13 @@ import io
 import socket as sockets
 import struct
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from web_stage import Feeder, Stage, serve, wait_until
+from waiting import HANG_S, wait_until
+from web_stage import Feeder, Stage, serve
 from websockets.sync.client import ClientConnection
 
 from face.frame import Frame
@@ -19,7 +19,7 @@ from realtime.web.picture import WebSink
 
 HEADER = struct.Struct("<IIIIdd")
 JPEG_TOLERANCE = 4  # grey levels
-FRESH_S = 0.3  # a busy machine may hold one frame up this long
+NOTHING_S = 0.3  # how long nothing must come
 
 
 def frame(level: int = 128, index: int = 0, size: tuple[int, int] = (64, 48)) -> Frame:
@@ -28,7 +28,7 @@ def frame(level: int = 128, index: int = 0, size: tuple[int, int] = (64, 48)) ->
 
 def receive(socket: ClientConnection) -> tuple[int, float, bytes]:
     """Sequence, time of capture, JPEG; without the answer that asks for the next."""
-    message = socket.recv(timeout=3)
+    message = socket.recv(timeout=HANG_S)
     assert isinstance(message, bytes)
     sequence, width, height, zero, captured_s, encoded_s = HEADER.unpack_from(message)
     assert (width, height, zero) == (64, 48, 0) and encoded_s >= captured_s
@@ -51,24 +51,22 @@ def test_nothing_is_sent_before_the_client_answers(stage: Stage) -> None:
     with stage.socket("/live") as socket, Feeder(stage.picture):
         receive(socket)
         with pytest.raises(TimeoutError):
-            socket.recv(timeout=0.3)
+            socket.recv(timeout=NOTHING_S)
         socket.send("next")
         receive(socket)
 
 
 def test_a_slow_client_skips_and_always_sees_the_newest(stage: Stage) -> None:
     with stage.socket("/live") as socket, Feeder(stage.picture) as feeder:
-        ages_s, sequences = [], []
+        receive(socket)
         for _ in range(8):
-            sequence, captured_s, _ = receive(socket)
-            sequences.append(sequence)
-            ages_s.append(time.perf_counter() - captured_s)
-            time.sleep(0.12)  # about 7 frames late each time
+            seen = feeder.published
+            assert wait_until(lambda seen=seen: feeder.published >= seen + 7)  # late by seven frames
+            newest = stage.picture.latest()
+            assert newest is not None
             socket.send("next")
-        published = feeder.published
-    assert np.diff(sequences).mean() >= 3  # it skipped what it could not take
-    assert max(ages_s[1:]) < FRESH_S  # and never fell behind: in a queue the last would be 0.9 s old
-    assert published > 2 * len(sequences)
+            sequence, _, _ = receive(socket)
+            assert sequence >= newest.sequence, "the newest there was when it asked, not the next in a queue"
 
 
 def test_two_clients_each_get_the_frames_and_each_is_encoded_once(
@@ -78,21 +76,14 @@ def test_two_clients_each_get_the_frames_and_each_is_encoded_once(
     encode = cv2.imencode
     monkeypatch.setattr(cv2, "imencode", lambda *given: encoded.append(1) or encode(*given))
 
-    def watch(socket: ClientConnection) -> list[int]:
-        sequences = []
-        for _ in range(30):
-            sequences.append(receive(socket)[0])
-            socket.send("next")
-        return sequences
-
     with serve() as stage, stage.socket("/live") as one, stage.socket("/live") as two:
         assert wait_until(lambda: stage.picture.watchers == 2)
-        with Feeder(stage.picture, fps=50) as feeder, ThreadPoolExecutor(2) as pool:
-            seen = list(pool.map(watch, (one, two)))
-        for sequences in seen:
-            assert sequences == sorted(set(sequences))
-            assert sequences[-1] - sequences[0] <= 90  # most were seen
-        assert len(encoded) == feeder.published
+        for sequence in range(1, 31):
+            stage.picture(frame(index=sequence))
+            for socket in (one, two):
+                assert receive(socket)[0] == sequence
+                socket.send("next")
+        assert len(encoded) == 30
 
 
 def test_nothing_is_encoded_while_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +129,8 @@ def test_motion_jpeg_shows_the_newest_frames_to_a_program_with_its_own_key(stage
             continue
         levels = [_next_level(stream) for _ in range(6)]
         stream.close()
-    assert all(earlier < later for earlier, later in zip(levels[:-1], levels[1:], strict=True))
+    steps = np.diff(levels) % 200  # where the feeder's levels begin again
+    assert ((steps > 0) & (steps < 100)).all()
     assert wait_until(lambda: stage.picture.watchers == 0)  # a client that hung up is forgotten
 
 

@@ -9,7 +9,8 @@ from typing import Self
 
 import numpy as np
 import pytest
-from web_stage import serve, wait_until
+from waiting import HANG_S, wait_until
+from web_stage import serve
 
 from face.errors import CameraUnavailable, WrongUse
 from face.frame import Frame
@@ -66,7 +67,7 @@ class Run:
 
     def __exit__(self, *exc_info: object) -> None:
         self.switch.close()
-        self._thread.join(2)
+        self._thread.join(HANG_S)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -126,7 +127,7 @@ def test_the_first_sources_failure_is_the_lines_failure() -> None:
 def test_the_first_sources_end_is_the_lines_end() -> None:
     with Run(SourceSwitch(openers(clip=Tinted(10, frames=3)))) as run:
         assert wait_until(lambda: len(run.levels) == 3)
-        run._thread.join(2)
+        run._thread.join(HANG_S)
         assert not run._thread.is_alive()
 
 
@@ -146,7 +147,7 @@ def test_the_page_chooses_the_source() -> None:
         switch = stage.server._sources
         assert switch is not None
         with Run(switch) as run, stage.socket("/control") as control:
-            state = json.loads(control.recv(timeout=2))["state"]
+            state = json.loads(control.recv(timeout=HANG_S))["state"]
             assert state["sources"] == ["browser", "0"] and state["source"] == "browser"
             control.send('{"do": "source", "value": "0"}')
             assert wait_until(lambda: run.shows(20))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from waiting import HANG_S, STUCK_S
 from websockets.sync.client import ClientConnection, connect
 
 from face.arrays import Image
@@ -45,19 +46,20 @@ class ScriptedState:
 
 
 class ScriptedSession:
-    """A SessionLike that writes down what it was told; `slow_s` is how long each command takes it."""
+    """A SessionLike that writes down what it was told; while `free` is cleared, each command is stuck."""
 
-    def __init__(self, portraits: tuple[Path, ...] = (), slow_s: float = 0.0) -> None:
+    def __init__(self, portraits: tuple[Path, ...] = ()) -> None:
         self.told: list[tuple[object, ...]] = []
         self.portraits = portraits
-        self.slow_s = slow_s
+        self.free = threading.Event()
+        self.free.set()
         self.broken = False
 
     def state(self) -> ScriptedState:
         return ScriptedState(portraits=self.portraits, portrait=0 if self.portraits else -1)
 
     def _hear(self, *words: object) -> None:
-        time.sleep(self.slow_s)
+        self.free.wait(STUCK_S)
         if self.broken:
             raise RuntimeError("a bug in the session")
         self.told.append(words)
@@ -142,7 +144,7 @@ class Stage:
         if method != "GET":
             sent["Origin"] = self.origin
         sent |= dict(headers or {})
-        connection = HTTPConnection("127.0.0.1", self.server.port, timeout=5)
+        connection = HTTPConnection("127.0.0.1", self.server.port, timeout=HANG_S)
         try:
             connection.request(method, path, body=body, headers=sent)
             response = connection.getresponse()
@@ -178,7 +180,7 @@ class Feeder:
 
     def __exit__(self, *exc_info: object) -> None:
         self._stop.set()
-        self._thread.join(2)
+        self._thread.join(HANG_S)
 
     def _run(self) -> None:
         while not self._stop.wait(self._period_s):
@@ -225,13 +227,3 @@ def jpeg(image: Image | None = None, *, size: tuple[int, int] = (64, 48), suffix
     done, buffer = cv2.imencode(suffix, image[:, :, ::-1])
     assert done
     return bytes(buffer)
-
-
-def wait_until(true: Callable[[], bool], within_s: float = 3.0) -> bool:
-    """Whether it became true in time."""
-    deadline_s = time.perf_counter() + within_s
-    while not true():
-        if time.perf_counter() > deadline_s:
-            return False
-        time.sleep(0.01)
-    return True
