@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from itertools import chain, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -160,16 +160,11 @@ def in_step(pieces: Iterable[tuple[float | None, Floats]], from_s: float, rate: 
 def _resampled(frames: Iterable[Any], rate: int) -> Iterator[tuple[float | None, Floats]]:
     """Stereo floats of any sound, whose form may change on the way; with their instants in seconds."""
     resampler, form = None, None
-    for frame in chain(frames, [None]):
-        here = None if frame is None else (frame.format.name, frame.layout.name, frame.sample_rate)
-        pieces = []
-        if here != form and resampler is not None:
-            pieces += resampler.resample(None)
-        if here != form and frame is not None:
+    for frame in frames:
+        here = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if resampler is None or here != form:
             resampler, form = av.AudioResampler(format="fltp", layout="stereo", rate=rate), here
-        if frame is not None and resampler is not None:
-            pieces += resampler.resample(frame)
-        for piece in pieces:
+        for piece in resampler.resample(frame):
             yield piece.time, piece.to_ndarray()
 
 
