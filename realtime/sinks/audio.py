@@ -54,9 +54,7 @@ def add_sound(film: Path, source: Path, *, muxer: str, from_s: float, metadata: 
             failure = error
         finally:
             voiced.unlink(missing_ok=True)
-    log.warning(
-        "%s: its sound was left out (%s); convert it to AAC first, or add it afterwards", source, failure
-    )
+    log.warning("%s: its sound was left out (%s); the pictures are whole, add it afterwards", source, failure)
 
 
 def _join(
