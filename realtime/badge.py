@@ -11,6 +11,7 @@ from PIL import ImageDraw, ImageFont
 
 from face.arrays import Image
 from face.errors import BadVideo
+from realtime.media import open_media
 
 CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right")
 
@@ -104,7 +105,7 @@ def synthetic_metadata(source_type: str = "trainedAlgorithmicMedia") -> dict[str
 def is_marked(path: Path) -> bool:
     """Whether a video says of itself that it is synthetic; reads any container that keeps metadata."""
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             values = [
                 *container.metadata.values(),
                 *(v for s in container.streams for v in s.metadata.values()),

@@ -16,7 +16,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -294,4 +294,4 @@ def _outgoing(item: Item) -> Frame:
         value = value.image
     if not isinstance(value, np.ndarray):
         raise TypeError(f"the last step handed the sink a {type(value).__name__}, expected an image")
-    return Frame(value, frame.captured_s, frame.index, frame.media_s)
+    return replace(frame, image=value)

@@ -15,7 +15,7 @@ from face.arrays import Image
 from face.errors import PuppetError, SinkUnavailable, WrongUse
 from face.frame import Frame
 from realtime.badge import synthetic_metadata
-from realtime.sinks.audio import AudioTrack
+from realtime.sinks.audio import add_sound
 from realtime.sinks.fit import Fitter, Size
 from realtime.sinks.mp4 import MUXER_OPTIONS, SUFFIXES, Mp4File, reason
 
@@ -64,7 +64,6 @@ class FileSink:
         self._metadata = synthetic_metadata() if mark else {}
         self._instant: Callable[[Frame], float] = self._captured if live else self._scheduled
         self._file: Mp4File | None = None
-        self._audio: AudioTrack | None = None
         self._encoder: _Encoder | None = None
         self._fitter: Fitter | None = None
         self._origin_s = 0.0
@@ -75,7 +74,6 @@ class FileSink:
         return self._encoder.frames if self._encoder else 0
 
     def __enter__(self) -> Self:
-        self._audio = AudioTrack(self._audio_from) if self._audio_from else None
         try:
             self._check_place()
             self._file = Mp4File(self._writing)
@@ -83,9 +81,6 @@ class FileSink:
             raise SinkUnavailable(
                 f"{self.path} cannot be written ({reason(error)}); choose another place"
             ) from error
-        finally:
-            if self._file is None:
-                self._close_audio()
         return self
 
     def __call__(self, frame: Frame) -> None:
@@ -96,9 +91,7 @@ class FileSink:
                 self._start(frame)
             assert self._encoder is not None and self._fitter is not None
             at_s = self._instant(frame) - self._origin_s
-            self._encoder.write(self._fitter(frame.image), at_s)
-            if self._audio:
-                self._audio.advance(self._encoder.container, at_s)
+            self._encoder.write(self._fitter(frame.image), at_s, frame.shown_s)
         except (OSError, av.FFmpegError) as error:
             raise self._give_up(error) from error
 
@@ -117,6 +110,10 @@ class FileSink:
             if not failed:
                 raise failure from error
             log.error("%s", failure)  # the error on its way through is the one to raise
+        except BaseException:  # interrupted while the end was written
+            if not self._live:
+                self._abandon()
+            raise
 
     def _check_place(self) -> None:
         if self.path.is_dir():
@@ -137,24 +134,23 @@ class FileSink:
         self._origin_s = self._instant(frame)
         options = LIVE if self._live else OFFLINE
         self._encoder = _Encoder(self._file, size, self._fps, options, self._metadata)
-        if self._audio:
-            self._audio.attach(self._encoder.container, from_s=self._origin_s)
 
     def _finish(self) -> None:
         assert self._file is not None
         if self._encoder is None:
             log.warning("not one frame came, %s was not written", self.path)
-            self._close_audio()
             self._file.finish()
             if not self._live:
                 self._writing.unlink(missing_ok=True)
             self._file = None
             return
-        if self._audio:
-            self._audio.advance(self._encoder.container, self._encoder.end_s)
         self._encoder.finish()
-        self._close_audio()
         self._file.finish()
+        if self._audio_from is not None:
+            muxer = SUFFIXES[self.path.suffix.lower()]
+            add_sound(
+                self._writing, self._audio_from, muxer=muxer, from_s=self._origin_s, metadata=self._metadata
+            )
         if not self._live:
             self._writing.replace(self.path)
         self._file = None
@@ -186,14 +182,8 @@ class FileSink:
         assert self._file is not None
         if self._encoder:
             self._encoder.abandon()
-        self._close_audio()
         self._file.discard()
         self._file = None
-
-    def _close_audio(self) -> None:
-        if self._audio:
-            self._audio.close()
-            self._audio = None
 
     @staticmethod
     def _captured(frame: Frame) -> float:
@@ -225,26 +215,27 @@ class _Encoder:
         context.color_primaries = context.color_trc = _BT709
         self._padded: Image | None = None if even == size else np.empty((even[1], even[0], 3), np.uint8)
         self._last = -1
-        self._step = round(TICKS / fps)
+        self._fps = fps
+        self._shown = 0  # ticks of the last picture
         self.frames = 0
 
-    @property
-    def end_s(self) -> float:
-        """Where the last picture ends."""
-        return (self._last + self._step) / TICKS
-
-    def write(self, image: Image, at_s: float) -> None:
+    def write(self, image: Image, at_s: float, shown_s: float | None) -> None:
+        """`shown_s` counts for the last picture; the others stand until the next."""
         self._last = max(round(at_s * TICKS), self._last + 1)
         picture = av.VideoFrame.from_ndarray(self._even(image), format="rgb24")
         picture = picture.reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
-        picture.pts, picture.time_base, picture.duration = self._last, Fraction(1, TICKS), self._step
+        picture.pts, picture.time_base = self._last, Fraction(1, TICKS)
+        self._shown = max(1, round((shown_s or 1 / self._fps) * TICKS))
         self.container.mux(self._stream.encode(picture))
         self.frames += 1
 
     def finish(self) -> None:
-        self.container.mux(self._stream.encode(None))
+        packets = self._stream.encode(None)
+        if packets:  # offline; live each picture is written at once, and the last one has the usual length
+            packets[-1].duration = self._shown
+        self.container.mux(packets)
         self.container.close()
 
     def abandon(self) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import av
 
+from realtime.media import open_media
+
 log = logging.getLogger(__name__)
 
 # Each fragment reaches the disk at once; none of it waits in the muxer's buffer.
@@ -116,12 +118,12 @@ def reason(error: OSError) -> str:
 def _measure(path: Path) -> tuple[int, float]:
     """Video frames and seconds that can be read from a file; none from what is no video yet."""
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             frames, end = 0, 0
             for packet in container.demux(video=0):
                 if packet.pts is not None:
                     frames, end = frames + 1, max(end, packet.pts + (packet.duration or 0))
-            return frames, float(end * container.streams.video[0].time_base)
+            return frames, float(end * (container.streams.video[0].time_base or 0))
     except (av.FFmpegError, OSError, IndexError) as error:
         log.debug("nothing can be read from %s: %s", path, error)
         return 0, 0.0

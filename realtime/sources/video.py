@@ -2,6 +2,7 @@
 """A video file as a source: paced like a camera, or every frame as it is fetched. Knows no devices."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -10,11 +11,12 @@ from typing import NamedTuple, Self
 
 import av
 import numpy as np
-from av.stream import Disposition
+from av.sidedata.sidedata import Type
 
 from face.arrays import Image
 from face.errors import BadVideo, WrongUse
 from face.frame import Frame
+from realtime.media import moving_pictures, open_media
 from realtime.sources.pacing import Pace
 
 EXPECTED = "expected a video (MP4, MOV, MKV, WebM, AVI or GIF)"
@@ -23,7 +25,7 @@ CATCH_UP_S = (
     0.25  # longest time spent on skipping; then the clock slips, so that a slow machine shows something
 )
 TEXT_AS_VIDEO = "tty"  # FFmpeg types text files onto a screen of its own and calls that a video
-MISSING_S = 0.5  # a clip that ends this much before its stated end has been cut off
+MISSING_S = 0.5  # a clip that ends this much before its stated end may have been cut off
 
 logger = logging.getLogger(__name__)
 
@@ -32,15 +34,16 @@ class Decoded(NamedTuple):
     picture: av.VideoFrame
     number: int  # counts up from 0, on through loops
     media_s: float  # seconds from the clip's first frame, on through loops
+    shown_s: float
 
 
 class Video:
-    """A Source of one file's frames, turned upright by its rotation mark, with square pixels; one pass.
+    """A Source of one file's frames, turned and mirrored as its marks say, with square pixels; one pass.
 
     Live it keeps the file's own times (also where its frame rate varies), counts as captured what is due, and
-    leaves out what nobody fetched; `loop` starts again at the end. Offline every frame comes, with `media_s`,
-    and a file that was cut off ends in BadVideo behind its last frame. Raises BadVideo at once where no frame
-    can be had, WrongUse where there is no such file.
+    leaves out what nobody fetched; `loop` starts again at the end. Offline every frame comes, with `media_s`.
+    A file that was cut off is played as far as it goes, with a warning. Raises BadVideo at once where no
+    frame can be had, WrongUse where there is no such file.
     """
 
     def __init__(self, path: str | Path, *, live: bool = True, loop: bool = False) -> None:
@@ -72,6 +75,7 @@ class Video:
                 time.perf_counter(),
                 decoded.number,
                 decoded.media_s,
+                decoded.shown_s,
             )
 
     def _paced(self) -> Iterator[Frame]:
@@ -101,10 +105,10 @@ class Video:
         number, offset_s = 0, 0.0
         while True:
             end_s = 0.0
-            for picture, media_s in self._clip.pictures():
-                yield Decoded(picture, number, offset_s + media_s)
+            for picture, media_s, shown_s in self._clip.pictures():
+                yield Decoded(picture, number, offset_s + media_s, shown_s)
                 number += 1
-                end_s = media_s + 1.0 / self.fps
+                end_s = media_s + shown_s
             # Some formats count their length from 0, others from their first frame: the kinder reading holds.
             self._report_what_is_missing(end_s + max(0.0, self._clip.start_s))
             if not self._loop:
@@ -119,11 +123,13 @@ class Video:
         stated_s = clip.duration_s
         if stated_s is None or stated_s - end_s < max(MISSING_S, 2 / self.fps):
             return
-        text = f"{clip.path} breaks off after {end_s:.1f} s, expected {stated_s:.1f} s"
-        if self.live:
-            logger.warning("%s; what is there is played", text)
-        else:
-            raise BadVideo(f"{text}; copy it again, or keep what is there: ffmpeg -i FILE -c copy WHOLE.mp4")
+        logger.warning(
+            "%s: its pictures end after %.1f s, the file says %.1f s; what is there is used; "
+            "if it was cut off, copy it again",
+            clip.path,
+            end_s,
+            stated_s,
+        )
 
 
 class _Clip:
@@ -142,8 +148,8 @@ class _Clip:
     def close(self) -> None:
         self._container.close()
 
-    def pictures(self) -> Iterator[tuple[av.VideoFrame, float]]:
-        """Each frame and its seconds from the first; times never run backwards."""
+    def pictures(self) -> Iterator[tuple[av.VideoFrame, float, float]]:
+        """Each frame, its seconds from the first, and how long it is shown; times never run backwards."""
         last_s = -1.0 / self.fps
         for picture in self._decoded:
             if picture.time is None:
@@ -151,7 +157,8 @@ class _Clip:
             else:
                 media_s = max(picture.time - self.start_s, last_s, 0.0)
             last_s = media_s
-            yield picture, media_s
+            shown_s = float((picture.duration or 0) * (picture.time_base or 0))
+            yield picture, media_s, shown_s if shown_s > 0 else 1.0 / self.fps
 
     def _open(self) -> None:
         self._container = _open_container(self.path)
@@ -175,9 +182,9 @@ class _Clip:
     def _video_stream(self) -> av.VideoStream:
         if self._container.format.name == TEXT_AS_VIDEO:
             raise BadVideo(f"{self.path} is no video but a text, {EXPECTED}; name another")
-        for stream in self._container.streams.video:
-            if not stream.disposition & Disposition.attached_pic:  # the cover of a music file
-                return stream
+        stream = moving_pictures(self._container)
+        if stream is not None:
+            return stream
         kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
         raise BadVideo(f"{self.path} holds no moving pictures (found: {kinds}), {EXPECTED}; name another")
 
@@ -206,11 +213,26 @@ class _Clip:
 
 
 def upright(picture: av.VideoFrame, pixel_aspect: float) -> Image:
-    """(H, W, 3) RGB of a decoded frame: square pixels, turned by its rotation mark."""
+    """(H, W, 3) RGB of a decoded frame: square pixels, turned and mirrored by its display matrix."""
     width = max(1, round(picture.width * pixel_aspect))
     image: Image = picture.to_ndarray(format="rgb24", width=width, height=picture.height)
-    quarter_turns = round(picture.rotation / 90) % 4  # counter-clockwise
-    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
+    a, b, c, d = _display_matrix(picture)
+    if abs(a) + abs(d) < abs(b) + abs(c):  # of angles between quarter turns the nearer one counts
+        image, a, d = image.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _display_matrix(picture: av.VideoFrame) -> tuple[float, float, float, float]:
+    """a, b, c, d of x' = a x + c y, y' = b x + d y, which bring the stored picture upright; y points down."""
+    try:
+        marks = picture.side_data.get(Type.DISPLAYMATRIX)
+    except ValueError:  # of a frame with marks that PyAV has no name for (EXIF), it still tells the angle
+        turn = math.radians(picture.rotation)  # counter-clockwise
+        return math.cos(turn), -math.sin(turn), math.sin(turn), math.cos(turn)
+    if marks is None:
+        return 1, 0, 0, 1
+    rows = np.frombuffer(marks, np.int32).reshape(3, 3)
+    return float(rows[0, 0]), float(rows[0, 1]), float(rows[1, 0]), float(rows[1, 1])
 
 
 def _open_container(path: Path) -> av.container.InputContainer:
@@ -219,7 +241,7 @@ def _open_container(path: Path) -> av.container.InputContainer:
             raise BadVideo(f"{path} is a folder, {EXPECTED}; name a file in it")
         if path.exists() and not path.is_file():
             raise BadVideo(f"{path} is a device or a pipe, {EXPECTED}; name a file")
-        return av.open(str(path.resolve()))
+        return open_media(path)
     except FileNotFoundError as error:
         raise WrongUse(f"{path} does not exist, {EXPECTED}; check the path") from error
     except PermissionError as error:

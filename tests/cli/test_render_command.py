@@ -2,6 +2,7 @@
 """Rendering a clip onto a portrait: every frame, its sound, the same each time, and nothing half-done."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,6 +136,56 @@ def test_tracking_a_clip_reads_its_blink_and_its_words(driver_clip: Path) -> Non
     jaw = [motion.blendshapes[BLENDSHAPE_INDEX["jawOpen"]] for motion in tracked.motions]
     assert max(blinks) > 0.4 and np.argmax(blinks) in range(10, 18)
     assert max(jaw) > 0.2
+
+
+def test_a_clip_that_was_cut_off_is_rendered_as_far_as_it_goes(
+    rendered: Path, tmp_path: Path, driver_clip: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    clip, out = tmp_path / "cut.mp4", tmp_path / "out.mp4"
+    with (
+        av.open(str(driver_clip)) as source,
+        av.open(str(clip), "w", options={"movflags": "faststart"}) as target,
+    ):
+        video = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                target.mux(packet)
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    arguments = ["render", str(portrait_path()), str(clip), str(out), "--motion", str(rendered / "a.npz")]
+    assert main([*arguments, *SMALL, "--no-refine"]) == 0
+    assert 0 < len(frames_of(out)) < FRAMES
+    assert "the file says 1.5 s; what is there is used" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no colon in file names")
+def test_a_clip_may_be_called_as_a_time_of_day_is(
+    rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg would take 12:30.mp4 for an address."""
+    monkeypatch.chdir(tmp_path)
+    Path("2024-05-01T12:30:15.mp4").write_bytes((rendered / "clip.mp4").read_bytes())
+    arguments = [
+        "render",
+        str(portrait_path()),
+        "2024-05-01T12:30:15.mp4",
+        "12:31.mp4",
+        *SMALL,
+        "--no-refine",
+    ]
+    assert main([*arguments, "--motion", str(rendered / "a.npz")]) == 0
+    with av.open(str(tmp_path / "12:31.mp4")) as container:
+        assert len(container.streams.audio) == 1 and len(container.streams.video) == 1
+
+
+def test_a_folder_of_pictures_is_rendered(rendered: Path, tmp_path: Path, driver_clip: Path) -> None:
+    folder, out = tmp_path / "pictures", tmp_path / "out.mp4"
+    folder.mkdir()
+    for number, image in enumerate(frames_of(driver_clip)[:3]):
+        cv2.imwrite(str(folder / f"{number}.png"), image[..., ::-1])
+    arguments = ["render", str(portrait_path()), str(folder), str(out), *SMALL, "--no-refine"]
+    assert main([*arguments, "--motion", str(rendered / "a.npz")]) == 0
+    assert len(frames_of(out)) == 3
 
 
 def test_a_clip_without_a_face_is_told_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

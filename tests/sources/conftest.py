@@ -23,9 +23,14 @@ def write_clip(
     *,
     size: tuple[int, int] = (320, 240),
     rotation: int | None = None,
+    matrix: tuple[int, int, int, int] | None = None,
+    last_s: float | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """A clip of test cards, each with its number in it, shown at the given times."""
+    """A clip of test cards, each with its number in it, shown at the given times.
+
+    `matrix`: a, b, c, d of the display matrix. `last_s`: how long the last one stands.
+    """
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream("libx264", rate=30, options={"preset": "ultrafast", "g": "10"})
         stream.width, stream.height = size
@@ -33,11 +38,18 @@ def write_clip(
         stream.codec_context.time_base = MILLISECONDS
         if rotation is not None:
             stream.set_display_rotation(rotation)
+        if matrix is not None:
+            a, b, c, d = (part << 16 for part in matrix)
+            stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
+        packets = []
         for frame, time_s in zip(TestCard(size, live=False), times_s, strict=False):
             picture = av.VideoFrame.from_ndarray(np.asarray(frame.image), format="rgb24")
             picture.pts, picture.time_base = round(time_s * 1000), MILLISECONDS
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
+            packets += stream.encode(picture)
+        packets += stream.encode()
+        if last_s is not None:
+            max(packets, key=lambda packet: packet.pts).duration = round(last_s * 1000)
+        container.mux(packets)
     return path
 
 

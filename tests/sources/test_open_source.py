@@ -73,6 +73,15 @@ def test_a_moving_gif_is_a_video(tmp_path: Path) -> None:
     assert shown[1].image[0, 0].tolist() == pytest.approx([0, 0, 255], abs=4)
 
 
+def test_the_last_picture_of_a_gif_may_stand(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "moving.gif"
+    frames = [Pillow.new("RGB", (64, 48), colour) for colour in ("red", "blue", "lime")]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=[100, 100, 5000])
+    with open_source(str(path), live=False) as source:
+        assert [frame.shown_s for frame in source] == pytest.approx([0.1, 0.1, 5.0])
+    assert not caplog.text
+
+
 def test_a_file_wins_over_a_camera_of_that_name(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
