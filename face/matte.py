@@ -56,6 +56,15 @@ def fill(image: Floats, known: Floats) -> Floats:
     return np.asarray(filled, np.float32)
 
 
+def nearest_known(values: Floats, known: NDArray[np.bool_]) -> Floats:
+    """(H, W, C) values where known (H, W), elsewhere those of the nearest known pixel."""
+    unknown = (~known).astype(np.uint8)
+    _, nearest = cv2.distanceTransformWithLabels(unknown, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    table = np.zeros((int(nearest.max()) + 1, values.shape[2]), np.float32)
+    table[nearest[known]] = values[known]
+    return np.asarray(table[nearest], np.float32)
+
+
 def background_plate(image: Bytes, alpha: Floats) -> Bytes:
     """(H, W, 3) uint8 picture without the person: the surroundings mirrored inwards at the outline, where a
     turning head uncovers them, and continued smoothly further in.

@@ -24,8 +24,6 @@ from methods.mesh.rig import LEFT_EYE, RIGHT_EYE, HeadRig
 Bytes = NDArray[np.uint8]
 
 LID_SHADE = 0.42  # how much darker the white gets right under a lid that has moved
-CREASE_SHADE = 0.6  # how dark the fold above a shut lid is at its deepest
-LASH_ZONE = 0.13  # of the eye's width above the lid's margin that lashes and their shadow take
 PAD = 0.55  # of the eye's width around it
 
 
@@ -34,16 +32,12 @@ class Eyeball:
     """One eye's picture in pieces, in a patch of the photo."""
 
     label: int  # of its triangles (face/rig.py)
-    upper: tuple[int, ...]  # landmarks of the upper lid's margin, corner to corner
     frame: Floats  # (3, 3) both corners and a point below them, model's frame
     frame_in_patch: Floats  # (3, 2) where the patch shows them
     white: Floats  # (h, w, 3) without the iris, 0..255
     iris: Floats  # (h, w, 3) colour where iris_alpha > 0
     iris_alpha: Floats  # (h, w)
     tint: Floats  # (3,) what white looks like in this light
-    lid: Floats  # (h, w, 3) skin that covers the eye when it shuts
-    lash: Floats  # (3,) colour of the lash line
-    width: float  # of the eye, pixels of the photo
 
     def patch(self, gaze_px: Floats) -> Floats:
         """(h, w, 3) the eyeball looking aside by `gaze_px` (2,) pixels."""
@@ -108,15 +102,12 @@ def _build(
     frame = np.stack([corners[0], corners[1], corners.mean(0) + [0, 0.1, 0]]).astype(np.float32)
     return Eyeball(
         label,
-        upper,
         frame,
         (rig.at_rest(frame)[:, :2] - low).astype(np.float32),
         white,
         iris,
         alpha,
         tint,
-        *_lid(patch, opening, width),
-        width,
     )
 
 
@@ -129,26 +120,6 @@ def _polygon(points: NDArray[np.floating], shape: tuple[int, ...]) -> Floats:
 def _shrink(mask: Floats, pixels: float) -> Floats:
     inside = cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
     return np.asarray(np.clip(inside - pixels, 0, 1).astype(np.float32), np.float32)
-
-
-def _lid(patch: Floats, opening: Floats, width: float) -> tuple[Floats, Floats]:
-    """Skin (h, w, 3) continued over the eye from around it, and the colour (3,) of its lashes."""
-    reach = max(3, round(0.30 * width)) | 1
-    around = 1 - cv2.dilate(opening, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    brightness = patch.mean(2)
-    usual = (
-        float(np.median(brightness[around > 0.5])) if (around > 0.5).any() else float(np.median(brightness))
-    )
-    skin = around * np.clip((brightness / max(usual, 1.0) - 0.42) / 0.15, 0, 1)  # neither brow nor lashes
-    smooth = cv2.GaussianBlur(fill(patch, skin), (0, 0), max(1.0, 0.05 * width))
-    detail = patch - cv2.GaussianBlur(patch, (0, 0), 2.0)
-    grain = float(np.median(np.abs(detail[skin > 0.5]))) if (skin > 0.5).any() else 0.0
-    noise = np.random.default_rng(0).normal(0, 0.6 * grain, patch.shape[:2])[..., None]
-    ball = cv2.GaussianBlur(opening, (0, 0), 0.14 * width)[..., None]  # the eyeball's bulge catches light
-    lid = np.clip(smooth * (0.97 + 0.07 * ball) + noise, 0, 255).astype(np.float32)
-    dark = patch[(opening > 0.3) | (around < 0.5)]
-    lash = np.percentile(dark, 6, axis=0) if len(dark) else smooth.mean((0, 1)) * 0.4
-    return lid, np.asarray(lash, np.float32)
 
 
 def _white_of(patch: Floats, clean: Floats, opening: Floats) -> Floats:
@@ -211,50 +182,3 @@ def paint_eye(
     alpha = cv2.blur(mask, (3, 3), borderType=cv2.BORDER_CONSTANT)[..., None]
     target = out[top:bottom, left:right]
     target[:] = np.clip(target + (ball - target) * alpha + 0.5, 0, 255).astype(np.uint8)
-
-
-def paint_lid(
-    out: Bytes, eyeball: Eyeball, to_out: Floats, open_margin: Floats, margin: Floats, closing: float
-) -> None:
-    """Draw the upper lid where it has come down, and its lashes.
-
-    open_margin, margin (9, 2): pixels of the lid's edge when open and now, corner to corner; closing in [0,
-    1].
-    """
-    if closing < 0.05:
-        return
-    scale = float(np.linalg.norm(margin[0] - margin[-1])) / eyeball.width
-    soft = max(0.8, 0.055 * eyeball.width * scale)
-    pad = 3 * soft + 2
-    along = (margin[-1] - margin[0]) / max(float(np.linalg.norm(margin[-1] - margin[0])), 1e-3)
-    upwards = np.array([along[1], -along[0]], np.float32) * np.sign(
-        along[0]
-    )  # the eye's own up in the picture
-    arch = np.sin(np.linspace(0, np.pi, len(margin)))[:, None]
-    # the open lid's lashes and shadow lie above its margin; they come down with it, so skin takes their place
-    open_margin = open_margin + upwards * arch * (LASH_ZONE * eyeball.width * scale * min(1.0, 2 * closing))
-    points = np.concatenate([open_margin, margin])
-    low = np.maximum(np.floor(points.min(0) - pad).astype(int), 0)
-    high = np.minimum(np.ceil(points.max(0) + pad).astype(int) + 1, [out.shape[1], out.shape[0]])
-    if (high - low < 3).any():
-        return
-    size = (int(high[0] - low[0]), int(high[1] - low[1]))
-    swept = _polygon(np.concatenate([open_margin, margin[-2:0:-1]]) - low, (size[1], size[0]))
-    alpha = np.minimum(cv2.GaussianBlur(swept, (0, 0), soft) * 1.5, 1.0) * min(0.86, closing * 1.5)
-    local = to_out.astype(np.float32).copy()
-    local[:, 2] -= low
-    skin = cv2.warpAffine(eyeball.lid, local, size, borderMode=cv2.BORDER_REPLICATE)
-    target = out[low[1] : high[1], low[0] : high[0]]
-    covered = target + (skin - target) * alpha[..., None]
-    line = np.zeros((size[1], size[0]), np.uint8)
-    thickness = max(1, round(0.038 * eyeball.width * scale))
-    curve = np.round((margin - low) * 16).astype(np.int32)
-    cv2.polylines(line, [curve], False, 255, thickness, cv2.LINE_AA, 4)
-    lashes = cv2.GaussianBlur(line.astype(np.float32) / 255, (0, 0), max(0.5, 0.3 * soft)) * (0.9 * closing)
-    fold = np.zeros_like(line)
-    cv2.polylines(
-        fold, [np.round((open_margin - low) * 16).astype(np.int32)], False, 255, thickness, cv2.LINE_AA, 4
-    )
-    crease = cv2.GaussianBlur(fold.astype(np.float32) / 255, (0, 0), max(0.6, 0.5 * soft)) * (0.35 * closing)
-    covered = covered * (1 - crease[..., None] * CREASE_SHADE)
-    target[:] = np.clip(covered + (eyeball.lash - covered) * lashes[..., None] + 0.5, 0, 255).astype(np.uint8)

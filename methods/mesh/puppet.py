@@ -15,7 +15,8 @@ from face.matte import background_plate, drawn_inside, foreground
 from face.motion import Motion
 from face.pose import euler_angles
 from face.raster import composite, rasterise
-from methods.mesh.eyes import build_eyeballs, paint_eye, paint_lid
+from methods.mesh.eyes import build_eyeballs, paint_eye
+from methods.mesh.lids import build_lids, paint_lid
 from methods.mesh.mouth import build_mouth, paint_mouth
 from methods.mesh.refinement import ROUNDS, UNTRIMMED, Wanted, refine
 from methods.mesh.response import Probed, Response, measure_response
@@ -51,6 +52,10 @@ class MeshPuppet:
         self._texture_points = np.ascontiguousarray(self._rig.rest[:, :2])
         self._texture_points[:SURFACE] = drawn_inside(self._texture_points[:SURFACE], portrait.alpha)
         self._eyeballs = build_eyeballs(portrait.image, self._rig)
+        shut = self._retarget.lidded(0.0, 0.0)
+        self._lids = build_lids(
+            portrait.image, self._rig, self._rig.pose(shut.offsets, shut.turn, shut.shift, shut.zoom)
+        )
         white = np.mean([eyeball.tint for eyeball in self._eyeballs], axis=0).astype(np.float32)
         self._mouth = build_mouth(portrait.image, self._rig, white)
         self._map_u = np.zeros((height, width), np.float32)
@@ -167,11 +172,10 @@ class MeshPuppet:
             patch = eyeball.patch(pose.gaze * rig.scale)
             moved = rig.place(eyeball.frame, pose.turn, pose.shift, pose.zoom)[:, :2]
             affine = cv2.getAffineTransform(eyeball.frame_in_patch, moved.astype(np.float32))
+            paint_eye(out, self._labels, eyeball, patch, affine, max(0.0, 1 - openness))
+        for lid, openness in zip(self._lids, pose.openness, strict=True):
             closing = max(0.0, 1 - openness)
-            paint_eye(out, self._labels, eyeball, patch, affine, closing)
-            upper = list(eyeball.upper)
-            open_margin = rig.place(rig.face_shape[upper], pose.turn, pose.shift, pose.zoom)[:, :2]
-            paint_lid(out, eyeball, affine, open_margin, points[upper, :2], closing)
+            paint_lid(out, self._labels, self._map_u, self._map_v, lid, points, closing)
         jaw = np.array([pose.jaw_shift, pose.jaw], np.float32)
         parted = float(pose.offsets[14, 1] - pose.offsets[13, 1])
         paint_mouth(out, self._labels, self._mouth, rig, pose.turn, pose.shift, pose.zoom, jaw, parted)

@@ -7,7 +7,7 @@ are contacts: they are transferred as openness, because an offset that just clos
 another's ajar.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -43,7 +43,7 @@ from methods.mesh.rig import PIVOT
 # Skin that follows a lid margin, index by index of the seven inner lid points, and by which share.
 RIGHT_LID_FOLD = ((247, 30, 29, 27, 28, 56, 190), (225, 225, 224, 223, 222, 221, 221))
 LEFT_LID_FOLD = ((467, 260, 259, 257, 258, 286, 414), (445, 445, 444, 443, 442, 441, 441))
-FOLD_SHARES = (0.42, 0.10)
+FOLD_SHARES = (0.12, 0.02)
 SHUT_RATIO = 0.08  # a tracked eye that is shut still measures about this share of its open height
 LOWER_LID_SHARE = 0.05  # of the way to closing that the lower lid comes up
 SEALED_GAP = 0.02  # lips nearer than this are pressed together, outer eye distances
@@ -148,6 +148,11 @@ class Retargeter:
             jaw=float(offsets[152, 1]),
             jaw_shift=float(offsets[152, 0]),
         )
+
+    def lidded(self, right: float, left: float) -> RigPose:
+        """The photo's own face with its eyes open as far as asked, nothing else moved."""
+        still = self.probe(np.zeros_like(self._portrait[:SURFACE]), np.zeros(3))
+        return replace(still, offsets=self._lids(still.offsets, right, left), openness=(right, left))
 
     def steepness(self) -> Floats:
         """(3,) logits of the jaw's, smile's and blink's scores that a trim of 1 adds."""
