@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """StyleGAN2 checkpoints in the layout of rosinality/stylegan2-pytorch, alone or as an encoder's decoder.
 
-Knows that layout: its weights differ from the paper authors' by a gain before demodulation, by axes of size 1
+Its weights differ from the paper authors' by a gain before demodulation, by axes of size 1
 and by a FIR gain kept in the filters.
 """
 
@@ -31,7 +31,7 @@ def state_of(root: Any) -> dict[str, Any] | None:
     """The generator's state dict in what was saved: the moving average where there is one."""
     if not isinstance(root, dict):
         return None
-    for state in (root.get("g_ema"), root.get("g"), root):
+    for state in (root.get("g_ema"), root.get("G_ema"), root.get("g"), root):
         if isinstance(state, dict) and "input.input" in state and "conv1.conv.weight" in state:
             return state
     return None
@@ -144,6 +144,11 @@ def _mapping(tensors: Tensors, mean: Any, num_ws: int, notes: list[str]) -> Netw
             own[f"fc{index}.{part}"] = tensors.take(f"style.{index + 1}.{part}")
     width, z_dim = tensors.shape("style.1.weight", 2)
     w_dim = tensors.shape(f"style.{layers}.weight", 2)[0]
+    if z_dim != w_dim:  # one number in this layout
+        notes.append(
+            f"its mapping network reads {z_dim} numbers and gives {w_dim}: a conditional model, converted "
+            "without its embedding of labels; pictures of seeds will not be those of its classes"
+        )
     own["w_avg"] = np.zeros((1, w_dim), np.float32) if mean is None else rows_of(mean, w_dim, num_ws)
     config = MappingConfig(
         z_dim=z_dim,
