@@ -10,9 +10,9 @@ from typing import Any, cast
 
 from engines.networks.encoder import Encoder, EncoderConfig
 from export.checkpoints.imported import Arrays, Imported, Tensors, built, one_value
-from export.checkpoints.rosinality import generator_and_mapping, rows_of
+from export.checkpoints.rosinality import generator_and_mapping, mean_of, rows_of
 from export.checkpoints.shown import shown
-from export.checkpoints.tensors import as_array, as_dict
+from export.checkpoints.tensors import as_dict
 from face.errors import BadCheckpoint
 
 ORIGIN = "e4e-psp"
@@ -36,6 +36,14 @@ def state_of(root: Any) -> dict[str, Any] | None:
     state = root.get("state_dict") if isinstance(root, dict) else None
     stems = [f"encoder.{stem}" for stem in STEMS.values()]
     return state if isinstance(state, dict) and any(stem in state for stem in stems) else None
+
+
+def options_of(root: dict[str, Any]) -> dict[Any, Any]:
+    """The options beside the state dict, {} where there are none; they say what the tensors do not."""
+    options = as_dict(root.get("opts"))
+    if options is None and root.get("opts") is not None:
+        raise BadCheckpoint(f"its opts are {shown(root['opts'])}, expected a dictionary of options")
+    return options or {}
 
 
 def parts_of(state: dict[str, Any], names: Sequence[str] = ("encoder", "decoder")) -> list[dict[str, Any]]:
@@ -62,8 +70,8 @@ def read(root: Any) -> Imported:
         raise ValueError("not a checkpoint of this origin")
     encoder_state, decoder_state = parts_of(state)
     notes: list[str] = []
-    options = as_dict(root.get("opts")) or {}
-    mean = as_array(root.get("latent_avg"))
+    options = options_of(root)
+    mean = mean_of(root)
     networks = generator_and_mapping(decoder_state, mean, notes) if decoder_state else {}
     rows = int(networks["generator"].inputs[0].shape[1]) if networks else None
     centre = mean if options.get("start_from_latent_avg", True) else None

@@ -9,11 +9,19 @@ from typing import Any
 
 from engines.networks.restyle import MAX_ITERATIONS, RestyleConfig
 from engines.networks.stylegan2 import Synthesis
-from export.checkpoints.encoders import LICENCE, encoder_of, head_of, parts_of, state_of, stem_of
+from export.checkpoints.encoders import (
+    LICENCE,
+    encoder_of,
+    head_of,
+    options_of,
+    parts_of,
+    state_of,
+    stem_of,
+)
 from export.checkpoints.imported import Imported, Tensors, built, only_known
-from export.checkpoints.rosinality import generator_and_mapping
+from export.checkpoints.rosinality import generator_and_mapping, mean_of
 from export.checkpoints.shown import shown
-from export.checkpoints.tensors import as_array, as_dict
+from export.checkpoints.tensors import as_array
 from face.errors import BadCheckpoint
 
 ORIGIN = "restyle"
@@ -55,8 +63,8 @@ def read(root: Any) -> Imported:
         raise ValueError("not a checkpoint of this origin")
     only_known(root, WRITTEN)
     encoder_state, decoder_state = parts_of(state)
-    options = as_dict(root.get("opts")) or {}
-    mean = as_array(root.get("latent_avg"))
+    options = options_of(root)
+    mean = mean_of(root)
     if mean is None:
         raise BadCheckpoint("it has no latent_avg, from which ReStyle's loop starts; download it again")
     if not decoder_state:

@@ -16,6 +16,7 @@ from engines.networks.store import Network
 from engines.networks.stylegan2 import Mapping, MappingConfig, SynthesisConfig
 from export.checkpoints.imported import Arrays, Imported, Tensors, built
 from export.checkpoints.nvlabs_stylegan2 import shared_filter
+from export.checkpoints.shown import shown
 from export.checkpoints.tensors import as_array
 from face.errors import BadCheckpoint
 
@@ -47,7 +48,7 @@ def read(root: Any) -> Imported:
     if state is None:
         raise ValueError("not a checkpoint of this origin")
     notes = [] if state is not root.get("g") else ["it holds no moving average: the raw generator was taken"]
-    mean = None if state is root else as_array(root.get("latent_avg"))
+    mean = None if state is root else mean_of(root)
     networks = generator_and_mapping(state, mean, notes)
     return Imported(ORIGIN, LICENCE, networks, tuple(notes))
 
@@ -168,6 +169,14 @@ def _mapping(tensors: Tensors, mean: Any, num_ws: int, notes: list[str]) -> Netw
             sample = network.w_of(torch.randn(MEAN_SAMPLES, z_dim, generator=source))
             network.w_avg.copy_(sample.mean(dim=0, keepdim=True))
     return network
+
+
+def mean_of(root: dict[str, Any]) -> Any:
+    """The mean latent beside a state dict, None where there is none."""
+    mean = as_array(root.get("latent_avg"))
+    if mean is None and root.get("latent_avg") is not None:
+        raise BadCheckpoint(f"its latent_avg is {shown(root['latent_avg'])}, expected a tensor of numbers")
+    return mean
 
 
 def rows_of(mean: Any, w_dim: int, num_ws: int) -> Any:
