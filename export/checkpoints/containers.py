@@ -185,7 +185,9 @@ def _read_legacy(stream: BinaryIO, view: memoryview, met: dict[str, None]) -> An
     start = stream.tell()
     found: dict[str, str] = {}
 
-    def dry(key: Any) -> None:
+    def dry(key: Any) -> Any:
+        if _is_class(key):
+            return key[1]
         kind, dtype, name, _, _, view_of = key
         if kind != "storage" or view_of is not None or not isinstance(name, str):
             raise ValueError("storage")
@@ -196,12 +198,21 @@ def _read_legacy(stream: BinaryIO, view: memoryview, met: dict[str, None]) -> An
         if not isinstance(dtype, str):
             raise ValueError("storage")
         found[name] = dtype
+        return None
+
+    def storage(key: Any) -> Any:
+        return key[1] if _is_class(key) else storages[key[2]]
 
     read_pickle(stream, len(view), DRY_NAMES, dry)
     keys = read_pickle(stream, len(view), TENSOR_NAMES)
     storages = _legacy_storages(view, stream.tell(), keys, found)
     stream.seek(start)
-    return read_pickle(stream, len(view), TENSOR_NAMES, lambda key: storages[key[2]], met)
+    return read_pickle(stream, len(view), TENSOR_NAMES, storage, met)
+
+
+def _is_class(key: Any) -> bool:
+    """Whether a persistent id is a class and its source text, as whole models are saved with."""
+    return isinstance(key, tuple) and len(key) == 4 and key[0] == "module"
 
 
 def _legacy_storages(view: memoryview, position: int, keys: Any, found: dict[str, str]) -> dict[str, Storage]:
