@@ -49,6 +49,11 @@ class Tensors:
     budget: int = SMALL_SHARED  # bytes
     memories: set[int] = field(default_factory=set)  # that count towards the budget
 
+    def __post_init__(self) -> None:
+        odd = [name for name in self.named if not isinstance(name, str)]
+        if odd:
+            raise BadCheckpoint(f"its {self.what} has {shown_names(odd)} for names of tensors, expected text")
+
     def __contains__(self, name: str) -> bool:
         return name in self.named
 

@@ -66,13 +66,21 @@ def flatten(generator: Record) -> tuple[dict[str, Any], Attributes]:
         attributes[path.rstrip(".")] = state
         hidden = state.get("_non_persistent_buffers_set") or set()
         for group in ("_parameters", "_buffers"):
-            for name, value in (state.get(group) or {}).items():
+            for name, value in _named(state.get(group)):
                 if as_array(value) is not None and name not in hidden:
                     tensors[f"{path}{name}"] = value
-        for name, child in (state.get("_modules") or {}).items():
+        for name, child in _named(state.get("_modules")):
             if isinstance(child, Record):
                 waiting.append((f"{path}{name}.", child))
     return tensors, attributes
+
+
+def _named(members: Any) -> list[tuple[str, Any]]:
+    """Parameters, buffers or modules by their names."""
+    members = members or {}
+    if not isinstance(members, dict) or not all(isinstance(name, str) for name in members):
+        raise BadCheckpoint(f"its generator has {shown(members)} in a module, expected parts by their names")
+    return list(members.items())
 
 
 def keywords_of(generator: Record) -> dict[str, Any]:

@@ -24,17 +24,21 @@ MAX_KEY = 8  # items of a tuple that is a key
 MAX_NAME = 80  # characters kept of a module and of a name
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Record:
     """An instance of a class we do not have: its name, what it was constructed from, its state and its items.
 
-    Names of what is in no table have a dot in them, those of our tables have none.
+    Names of what is in no table have a dot in them, those of our tables have none. As text it is its name:
+    what it holds may hold itself, or the same a thousand times.
     """
 
     name: str
     args: tuple[Any, ...] = ()
     state: Any = None
     items: dict[Any, Any] | None = None
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 @dataclass(frozen=True, slots=True)

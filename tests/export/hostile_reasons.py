@@ -94,7 +94,7 @@ REASONS = {
     'StyleGAN3 whose padding is deep': 'padding of its synthesis.L0_36_2 is ((...))',
     'StyleGAN3 whose clamp is deep': 'its clamp differs from layer to layer (((...)), 256)',
     'StyleGAN3 whose activation is deep': 'its activation is ((...))',
-    'StyleGAN3 whose modules are a list': "it is not built as its kind is (AttributeError: 'list' objec",
+    'StyleGAN3 whose modules are a list': 'its generator has [1, 2] in a module',
     'generator of endless modules': "its generator is not made of modules as NVIDIA's are",
     'generator of endlessly many modules': "its generator is not made of modules as NVIDIA's are",
     'TensorFlow generator of 65536 pixels': 'its generator does not fit together (block 11 has 201326592 ',

@@ -63,6 +63,9 @@ def places() -> dict[str, bytes]:
         "a file": pickle.dumps(HERE, 4),
         "a value of a file": pickle.dumps({"G_ema": HERE}, 4),
         "a padding": stylegan3(attributes={"synthesis.L0_36_2": {"padding": HERE}}),
+        "a name of a tensor": stylegan3(
+            attributes={"synthesis.L0_36_2": {"_parameters": {HERE: torch.zeros(1)}}}
+        ),
         "a clamp": stylegan3(attributes={"synthesis.L0_36_2": {"conv_clamp": HERE}}),
         "layers": stylegan3(attributes={"synthesis": {"layer_names": HERE}}),
         "a size": stylegan3(attributes={"synthesis.L0_36_2": {"out_size": HERE}}),
