@@ -14,6 +14,7 @@ from engines.base import TensorSpec
 from engines.networks.stylegan2 import MAX_SAMPLES
 
 INPUT_SIZE = 224  # pixels, both sides
+MAX_UNITS = 64  # of a stage; ResNet-152 has 36
 EXPANSION = 4  # of a unit's width at its end
 # What the last layer gives, in its order. The pose is two axis-angles in radians, head and jaw (whose first
 # component opens the mouth); the camera is scale, x and y of an orthographic projection; the light is nine
@@ -30,6 +31,8 @@ class DecaConfig:
     def __post_init__(self) -> None:
         if len(self.widths) != 4 or len(self.depths) != 4:
             raise ValueError(f"{len(self.widths)} widths and {len(self.depths)} depths, expected 4 stages")
+        if max(self.depths) > MAX_UNITS:
+            raise ValueError(f"depths {self.depths}, expected {MAX_UNITS} at most")
         sides = [INPUT_SIZE >> (stage + 2) for stage in range(4)]
         units = [width * EXPANSION * side**2 for width, side in zip(self.widths, sides, strict=True)]
         widest = max(self.widths[0] * (INPUT_SIZE >> 1) ** 2, *units)

@@ -27,6 +27,7 @@ COARSE_ROWS, MIDDLE_ROWS = 3, 7  # rows before these read the last and the middl
 HEADS = ("pyramid", "last", "flat", "mean")
 BACKBONES = ("ir_se", "resnet34")
 FLAT_POOL = 7
+MAX_UNITS = 256  # of a stage, and rows of w: four times those of the largest public ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class EncoderConfig:
             raise ValueError(f"backbone is {self.backbone!r}, expected one of {BACKBONES}")
         if len(self.widths) != 4 or len(self.depths) != 4:
             raise ValueError(f"{len(self.widths)} widths and {len(self.depths)} depths, expected 4 stages")
+        if max(*self.depths, self.num_styles) > MAX_UNITS:
+            raise ValueError(f"depths {self.depths}, {self.num_styles} styles, expected {MAX_UNITS} at most")
         widest = max(width << 2 * (8 - stage) for stage, width in enumerate((self.widths[0], *self.widths)))
         if widest > MAX_SAMPLES:  # a file of a few kilobytes may ask for more
             raise ValueError(f"a stage has {widest} activations, expected {MAX_SAMPLES} at most")

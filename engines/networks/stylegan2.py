@@ -25,6 +25,7 @@ from engines.networks.ops import (
 )
 
 MAX_SAMPLES = 1 << 27  # of one layer's activations, 512 MiB: 4 times what 1024 pixels take
+MAX_MAPPING_LAYERS, MAX_MAPPING_WIDTH = 16, 2048  # published: 8 of 512, the first of 1024 with a label
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,14 @@ class MappingConfig:
     embed_dim: int = 512  # read only where label_dim > 0
     lr_multiplier: float = 0.01
     mean_rows: int = 1  # rows of w_avg: 1, or num_ws where each layer has its own
+
+    def __post_init__(self) -> None:
+        widest = max(self.z_dim, self.w_dim, self.hidden_dim)
+        if not 1 <= self.num_layers <= MAX_MAPPING_LAYERS or widest > MAX_MAPPING_WIDTH:
+            raise ValueError(
+                f"a mapping of {self.num_layers} layers of up to {widest} numbers, expected at most "
+                f"{MAX_MAPPING_LAYERS} of {MAX_MAPPING_WIDTH}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

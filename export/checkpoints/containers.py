@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Opens a checkpoint file, whatever wrote it, as plain data and numpy arrays. Knows containers, no network.
+"""Opens a checkpoint file, whatever wrote it, as plain data and numpy arrays.
 
 Containers: torch.save's zip (since torch 1.6), its older stream, plain pickles (NVIDIA), safetensors.
 Sizes are held against the file before anything is read: no part may be larger than what is there.
@@ -8,20 +8,30 @@ Sizes are held against the file before anything is read: no part may be larger t
 import io
 import mmap
 import struct
+import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from export.checkpoints.shown import one_line, shown, shown_names
 from export.checkpoints.tensors import TENSOR_NAMES, Storage, dictionary
-from export.checkpoints.unpickle import Reader, Record, Table, read_pickle
+from export.checkpoints.unpickle import Reader, Record, Table, instance, read_pickle
 from face.errors import BadCheckpoint
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch.save's first pickle before 1.6
 LEGACY_PROTOCOL = 1001
 LOCAL_HEADER = struct.Struct("<4sHHHHHIIIHH")
 KNOWN = "a torch file (.pt), an NVIDIA pickle (.pkl) or safetensors"
+PACKED = {  # what may be wrapped around a checkpoint, by its first bytes
+    b"\x1f\x8b": "compressed by gzip (.gz)",
+    b"BZh": "compressed by bzip2 (.bz2)",
+    b"\xfd7zXZ": "compressed by xz (.xz)",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd (.zst)",
+    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive (.7z)",
+    b"Rar!": "a RAR archive (.rar)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +40,11 @@ class Contents:
 
     container: str  # torch | pickle | safetensors
     root: Any
+    passed_over: tuple[str, ...] = ()  # names in its pickle of what was read as data and never called
 
 
 def read_checkpoint(path: Path) -> Contents:
-    """Open the file; BadCheckpoint names it and says what was met. Arrays keep the file mapped."""
+    """Open the file; BadCheckpoint says what was met. Arrays keep the file mapped."""
     try:
         with path.open("rb") as file:
             if path.stat().st_size == 0:
@@ -44,24 +55,38 @@ def read_checkpoint(path: Path) -> Contents:
         raise BadCheckpoint(
             f"cannot read {path}: {error.strerror or error}; give the path of a checkpoint"
         ) from error
-    except BadCheckpoint as error:
-        raise BadCheckpoint(f"{path.name}: {error}") from error
 
 
 def _open(mapped: mmap.mmap) -> Contents:
     stream = cast("BinaryIO", mapped)
-    head = mapped[:16]
+    head = mapped[:64]
     size = len(mapped)
-    if head.startswith(b"PK\x03\x04"):
-        return Contents("torch", _read_zip(mapped))
+    met: dict[str, None] = {}
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):  # the second of an empty zip
+        return Contents("torch", _read_zip(mapped, met), tuple(met))
     if size > 9 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= size - 8:
         return Contents("safetensors", None)
     if size < 2 or head[0] != 0x80 or not 2 <= head[1] <= 5:
-        raise BadCheckpoint(f"it starts with {head[:8]!r}, expected {KNOWN}{_hint(head)}")
-    first = read_pickle(stream, size, PICKLE_NAMES)
+        packed = _packing(mapped)
+        if packed is not None:
+            raise BadCheckpoint(f"it is {packed}, expected {KNOWN}; unpack it and give what is in it")
+        raise BadCheckpoint(f"it starts with {shown(head[:8])}, expected {KNOWN}{_hint(head)}")
+    first = read_pickle(stream, size, PICKLE_NAMES, strangers=met)
     if type(first) is int and first == LEGACY_MAGIC:
-        return Contents("torch", _read_legacy(stream, memoryview(mapped)))
-    return Contents("pickle", first)
+        return Contents("torch", _read_legacy(stream, memoryview(mapped), met), tuple(met))
+    return Contents("pickle", first, tuple(met))
+
+
+def _packing(mapped: mmap.mmap) -> str | None:
+    """What is wrapped around the file, None where nothing is."""
+    for magic, what in PACKED.items():
+        if mapped[: len(magic)] == magic:
+            return what
+    try:
+        tarfile.TarInfo.frombuf(mapped[: tarfile.BLOCKSIZE], "latin1", "replace")  # holds its checksum
+    except tarfile.HeaderError:
+        return None
+    return "a tar archive (.tar)"
 
 
 def _hint(head: bytes) -> str:
@@ -75,11 +100,14 @@ def _hint(head: bytes) -> str:
 # ---- torch.save since 1.6: a zip of data.pkl and one entry a storage, all of them stored as they are
 
 
-def _read_zip(mapped: mmap.mmap) -> Any:
+def _read_zip(mapped: mmap.mmap, met: dict[str, None]) -> Any:
     entries = _entries(mapped)
     pickles = [name for name in entries if name.endswith("/data.pkl") or name == "data.pkl"]
     if len(pickles) != 1:
-        raise BadCheckpoint(f"it is a zip of {len(entries)} files, expected one written by torch.save")
+        raise BadCheckpoint(
+            f"it is a zip of {len(entries)} files ({shown_names(entries)}), expected one written by "
+            "torch.save; where a checkpoint is in it, unpack it and give that"
+        )
     prefix = pickles[0][: -len("data.pkl")]
     if bytes(entries.get(f"{prefix}byteorder", b"little")) != b"little":
         raise BadCheckpoint("it was written on a big-endian machine, expected little-endian; save it again")
@@ -88,20 +116,26 @@ def _read_zip(mapped: mmap.mmap) -> Any:
             "it is a TorchScript archive, expected a state dict; export the weights it came from"
         )
 
-    def storage(key: Any) -> Storage:
+    def storage(key: Any) -> Storage | Record:
         kind, dtype, name, _, numel = key
-        if kind != "storage" or not isinstance(name, str) or not isinstance(dtype, str):
+        if kind != "storage" or not isinstance(name, str) or type(numel) is not int:
+            raise ValueError("storage")
+        if isinstance(dtype, Reader):  # of numbers that are read nowhere
+            return Record(dtype.name)
+        if not isinstance(dtype, str):
             raise ValueError("storage")
         data = entries.get(f"{prefix}data/{name}")
         if data is None:
-            raise BadCheckpoint(f"it names a storage {name[:20]!r} that is not in it; download it again")
+            raise BadCheckpoint(f"it names a storage {shown(name)} that is not in it; download it again")
         result = Storage(dtype, data)
         if len(data) != numel * result.item_size:
-            raise BadCheckpoint(f"its storage {name[:20]!r} has {len(data)} bytes, expected {numel} numbers")
+            raise BadCheckpoint(
+                f"its storage {shown(name)} has {len(data)} bytes, expected {shown(numel)} numbers"
+            )
         return result
 
     stream = bytes(entries[pickles[0]])
-    return read_pickle(io.BytesIO(stream), len(stream), TENSOR_NAMES, storage)
+    return read_pickle(io.BytesIO(stream), len(stream), TENSOR_NAMES, storage, met)
 
 
 def _entries(mapped: mmap.mmap) -> dict[str, memoryview]:
@@ -110,7 +144,7 @@ def _entries(mapped: mmap.mmap) -> dict[str, memoryview]:
         with zipfile.ZipFile(cast("BinaryIO", mapped)) as archive:  # an mmap reads and seeks like a file
             infos = archive.infolist()
     except (zipfile.BadZipFile, ValueError, IndexError, struct.error, NotImplementedError, OSError) as error:
-        raise BadCheckpoint(f"it is a damaged zip ({str(error)[:60]}); download it again") from error
+        raise BadCheckpoint(f"it is a damaged zip ({one_line(str(error), 60)}); download it again") from error
     total = sum(info.file_size for info in infos)
     if total > len(mapped) or any(info.compress_type != zipfile.ZIP_STORED for info in infos):
         raise BadCheckpoint(
@@ -131,7 +165,7 @@ def _entry(view: memoryview, info: zipfile.ZipInfo) -> memoryview:
     data = view[start : start + info.file_size]
     if len(data) != info.file_size or info.compress_size != info.file_size or zlib.crc32(data) != info.CRC:
         raise BadCheckpoint(
-            f"it is a damaged zip ({info.filename[-20:]!r} is not what it says); download it again"
+            f"it is a damaged zip ({shown(info.filename)} is not what it says); download it again"
         )
     return data
 
@@ -139,7 +173,7 @@ def _entry(view: memoryview, info: zipfile.ZipInfo) -> memoryview:
 # ---- torch.save before 1.6: four pickles, then the storages one after the other
 
 
-def _read_legacy(stream: BinaryIO, view: memoryview) -> Any:
+def _read_legacy(stream: BinaryIO, view: memoryview, met: dict[str, None]) -> Any:
     """What follows the magic number. The main pickle is read twice: dry for its storages, then with them."""
     if read_pickle(stream, len(view), TENSOR_NAMES) != LEGACY_PROTOCOL:
         raise BadCheckpoint(
@@ -151,30 +185,43 @@ def _read_legacy(stream: BinaryIO, view: memoryview) -> Any:
     start = stream.tell()
     found: dict[str, str] = {}
 
-    def dry(key: Any) -> None:
+    def dry(key: Any) -> Any:
+        if _is_class(key):
+            return key[1]
         kind, dtype, name, _, _, view_of = key
-        if (
-            kind != "storage"
-            or view_of is not None
-            or not isinstance(dtype, str)
-            or not isinstance(name, str)
-        ):
+        if kind != "storage" or view_of is not None or not isinstance(name, str):
+            raise ValueError("storage")
+        if isinstance(dtype, Reader):
+            raise BadCheckpoint(
+                f"it holds a storage of {shown(dtype)}; save it again with torch 1.6 or later"
+            )
+        if not isinstance(dtype, str):
             raise ValueError("storage")
         found[name] = dtype
+        return None
+
+    def storage(key: Any) -> Any:
+        return key[1] if _is_class(key) else storages[key[2]]
 
     read_pickle(stream, len(view), DRY_NAMES, dry)
     keys = read_pickle(stream, len(view), TENSOR_NAMES)
     storages = _legacy_storages(view, stream.tell(), keys, found)
     stream.seek(start)
-    return read_pickle(stream, len(view), TENSOR_NAMES, lambda key: storages[key[2]])
+    return read_pickle(stream, len(view), TENSOR_NAMES, storage, met)
+
+
+def _is_class(key: Any) -> bool:
+    """Whether a persistent id is a class and its source text, as whole models are saved with."""
+    return isinstance(key, tuple) and len(key) == 4 and key[0] == "module"
 
 
 def _legacy_storages(view: memoryview, position: int, keys: Any, found: dict[str, str]) -> dict[str, Storage]:
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(found):
+    named = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    if not named or sorted(keys) != sorted(found):
         raise BadCheckpoint("its list of storages is not the one its tensors use; download it again")
     storages = {}
     for key in keys:
-        storage = Storage(found[str(key)], view[:0])
+        storage = Storage(found[key], view[:0])
         if position + 8 > len(view):
             raise BadCheckpoint("it ends early; download it again")
         (numel,) = struct.unpack("<q", view[position : position + 8])
@@ -182,7 +229,7 @@ def _legacy_storages(view: memoryview, position: int, keys: Any, found: dict[str
         end = position + numel * storage.item_size
         if numel < 0 or end > len(view):
             raise BadCheckpoint(f"it names a storage of {numel} numbers and ends before; download it again")
-        storages[str(key)] = Storage(storage.dtype, view[position:end])
+        storages[key] = Storage(storage.dtype, view[position:end])
         position = end
     return storages
 
@@ -194,17 +241,10 @@ def _storage_of_bytes(raw: Any) -> Storage:
     stream = io.BytesIO(raw)
     if read_pickle(stream, len(raw), TENSOR_NAMES) != LEGACY_MAGIC:
         raise BadCheckpoint("it holds a storage that is no torch storage; nothing was run")
-    storage = _read_legacy(stream, memoryview(raw))
+    storage = _read_legacy(stream, memoryview(raw), {})
     if not isinstance(storage, Storage):
         raise BadCheckpoint("it holds a storage that is none; nothing was run")
     return storage
-
-
-def _instance(name: str) -> Reader:
-    def read(*args: Any) -> Record:
-        return Record(name, args)
-
-    return Reader(name, read)
 
 
 def _pickle_names() -> Table:
@@ -214,9 +254,9 @@ def _pickle_names() -> Table:
         **TENSOR_NAMES,
         ("torch.storage", "_load_from_bytes"): Reader("storage", _storage_of_bytes),
         ("dnnlib.util", "EasyDict"): Reader("EasyDict", dictionary),
-        ("dnnlib.tflib.network", "Network"): _instance("tflib.Network"),
-        ("torch_utils.persistence", "_reconstruct_persistent_obj"): _instance("persistent"),
-        **{("torch.nn.modules.container", name): _instance(name) for name in containers},
+        ("dnnlib.tflib.network", "Network"): instance("Network"),
+        ("torch_utils.persistence", "_reconstruct_persistent_obj"): instance("persistent"),
+        **{("torch.nn.modules.container", name): instance(name) for name in containers},
     }
 
 

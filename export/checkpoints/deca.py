@@ -10,7 +10,8 @@ import re
 from typing import Any
 
 from engines.networks.deca import PARTS, Deca, DecaConfig
-from export.checkpoints.imported import SHOWN, Arrays, Imported, Tensors, built
+from export.checkpoints.imported import Arrays, Imported, Tensors, built
+from export.checkpoints.shown import shown_names
 from export.checkpoints.tensors import as_dict
 from face.errors import BadCheckpoint
 
@@ -48,10 +49,8 @@ def read(root: Any) -> Imported:
         )
     config = DecaConfig(tuple(widths), tuple(depths), tensors.shape("layers.0.weight", 2)[0])
     own: Arrays = {n: tensors.take(n, integer=n.endswith("num_batches_tracked")) for n in tensors.named}
-    strangers = sorted(ascii(name)[:30] for name in set(root) - {REGRESSOR, *OTHERS})
+    strangers = set(root) - {REGRESSOR, *OTHERS}
     notes = [LICENCE_NOTE, "image: RGB in [0, 1], 224 pixels, no mean subtracted; FLAME is yours to bring"]
     if strangers:
-        notes.append(
-            f"not read: {', '.join(strangers[:SHOWN])}{' and more' if len(strangers) > SHOWN else ''}"
-        )
+        notes.append(f"not read: {shown_names(strangers)}")
     return Imported(ORIGIN, LICENCE, {"tracker": built("regressor", Deca, config, own)}, tuple(notes))

@@ -10,8 +10,9 @@ from typing import Any
 
 from engines.networks.encoder import Encoder, EncoderConfig
 from export.checkpoints.imported import Arrays, Imported, Tensors, built, one_value
-from export.checkpoints.rosinality import generator_and_mapping, rows_of
-from export.checkpoints.tensors import as_array, as_dict
+from export.checkpoints.rosinality import generator_and_mapping, mean_of, rows_of
+from export.checkpoints.shown import shown
+from export.checkpoints.tensors import as_dict
 from face.errors import BadCheckpoint
 
 ORIGIN = "e4e-psp"
@@ -37,14 +38,22 @@ def state_of(root: Any) -> dict[str, Any] | None:
     return state if isinstance(state, dict) and any(stem in state for stem in stems) else None
 
 
+def options_of(root: dict[str, Any]) -> dict[Any, Any]:
+    """The options beside the state dict, {} where there are none; they say what the tensors do not."""
+    options = as_dict(root.get("opts"))
+    if options is None and root.get("opts") is not None:
+        raise BadCheckpoint(f"its opts are {shown(root['opts'])}, expected a dictionary of options")
+    return options or {}
+
+
 def parts_of(state: dict[str, Any], names: Sequence[str] = ("encoder", "decoder")) -> list[dict[str, Any]]:
     """What stands under each of the names, prefixes off; nothing may stand anywhere else."""
     parts: dict[str, dict[str, Any]] = {name: {} for name in names}
     for name, value in state.items():
-        part, _, rest = str(name).partition(".")
+        part, _, rest = name.partition(".") if isinstance(name, str) else ("", "", "")
         if part not in parts:
             raise BadCheckpoint(
-                f"its state dict has {str(name)[:60]!r}, expected names under {' and '.join(names)}"
+                f"its state dict has {shown(name)}, expected names under {' and '.join(names)}"
             )
         parts[part][rest] = value
     return [parts[name] for name in names]
@@ -61,8 +70,8 @@ def read(root: Any) -> Imported:
         raise ValueError("not a checkpoint of this origin")
     encoder_state, decoder_state = parts_of(state)
     notes: list[str] = []
-    options = as_dict(root.get("opts")) or {}
-    mean = as_array(root.get("latent_avg"))
+    options = options_of(root)
+    mean = mean_of(root)
     networks = generator_and_mapping(decoder_state, mean, notes) if decoder_state else {}
     rows = int(networks["generator"].inputs[0].shape[1]) if networks else None
     centre = mean if options.get("start_from_latent_avg", True) else None
@@ -149,15 +158,15 @@ def head_of(tensors: Tensors) -> str:
 
 def _head(tensors: Tensors, options: dict[str, Any]) -> tuple[str, bool]:
     """What the names show, and what the options say of it."""
-    shown = head_of(tensors)
+    head = head_of(tensors)
     kind = options.get("encoder_type")
-    if kind is None and shown != "pyramid":
-        return shown, False
+    if kind is None and head != "pyramid":
+        return head, False
     if kind is None:
         kind = "Encoder4Editing" if "stylegan_size" in options else "GradualStyleEncoder"
-    if kind not in TYPES or TYPES[kind][0] != shown:
-        known = ", ".join(name for name, (head, _) in TYPES.items() if head == shown)
-        raise BadCheckpoint(f"its encoder_type is {ascii(kind)[:50]} and its tensors are those of {known}")
+    if not isinstance(kind, str) or kind not in TYPES or TYPES[kind][0] != head:
+        known = ", ".join(name for name, (other, _) in TYPES.items() if other == head)
+        raise BadCheckpoint(f"its encoder_type is {shown(kind)} and its tensors are those of {known}")
     return TYPES[kind]
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Whose checkpoint a file is, by what is in it and never by its name. Knows the importers, no layout."""
+"""Whose checkpoint a file is, by what is in it and never by its name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ from export.checkpoints import (
 )
 from export.checkpoints.containers import read_checkpoint
 from export.checkpoints.imported import Imported
+from export.checkpoints.shown import one_line, shown, shown_names
+from export.checkpoints.unpickle import Record
+from export.checkpoints.wrappers import unwrapped
 from face.errors import BadCheckpoint, ModelUnavailable
 
 
@@ -79,19 +82,27 @@ def import_checkpoint(path: Path) -> Imported:
         contents = read_checkpoint(path)
         if contents.container == "safetensors":
             return _own(path)
-        for origin in ORIGINS:
-            if origin.matches(contents.root):
-                return origin.read(contents.root)
-        raise BadCheckpoint(f"it holds {_seen(contents.root)}, expected one of: {KNOWN}")
+        imported = _of_root(unwrapped(contents.root))
+        if not contents.passed_over:
+            return imported
+        note = f"not read and never called, though its pickle names it: {shown_names(contents.passed_over)}"
+        return replace(imported, notes=(*imported.notes, note))
     except BadCheckpoint as error:
-        named = str(error) if path.name in str(error) else f"{path.name}: {error}"
-        raise BadCheckpoint(named) from error
+        reason = one_line(str(error))
+        raise BadCheckpoint(reason if path.name in reason else f"{path.name}: {reason}") from error
     # What a file holds may have any type anywhere: a number where a dictionary belongs is the file's fault.
-    except (AttributeError, TypeError, ValueError, LookupError, OverflowError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:80]
+    except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
+        reason = one_line(f"{type(error).__name__}: {error}", 80)
         raise BadCheckpoint(
             f"{path.name}: it is not built as its kind is ({reason}); download it again"
         ) from error
+
+
+def _of_root(root: Any) -> Imported:
+    for origin in ORIGINS:
+        if origin.matches(root):
+            return origin.read(root)
+    raise BadCheckpoint(f"it holds {_seen(root)}, expected one of: {KNOWN}")
 
 
 def _own(path: Path) -> Imported:
@@ -104,10 +115,5 @@ def _own(path: Path) -> Imported:
 
 def _seen(root: Any) -> str:
     if isinstance(root, dict):
-        names = [ascii(key)[:30] for key in list(root)[:4]]
-        return (
-            f"a dictionary of {', '.join(names)}{' and more' if len(root) > 4 else ''}"
-            if names
-            else "nothing"
-        )
-    return f"a {type(root).__name__}"
+        return f"a dictionary of {shown_names(root)}" if root else "nothing"
+    return f"one {shown(root) if isinstance(root, Record) else type(root).__name__}"

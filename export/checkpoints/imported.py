@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What an importer gives, and the strict reading of named tensors all importers share. Knows no origin."""
+"""What an importer gives, and the strict reading of named tensors all importers share."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,11 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from engines.networks.store import N, Network, build_network
-from export.checkpoints.tensors import as_array
+from export.checkpoints.shown import ITEMS, shown, shown_names
+from export.checkpoints.tensors import as_array, stored_array
 from face.errors import BadCheckpoint
 
 Arrays = dict[str, NDArray[Any]]
-SHOWN = 4  # names in an error line
+SHARED = 4  # times the memory of the tensors in a file that may be taken from it
+SMALL_SHARED = 16 << 20  # bytes that may be taken again beside that
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,13 @@ class Tensors:
     what: str  # for the error lines: "generator of ffhq.pkl"
     named: dict[str, Any]
     taken: set[str] = field(default_factory=set)
+    budget: int = SMALL_SHARED  # bytes
+    memories: set[int] = field(default_factory=set)  # that count towards the budget
+
+    def __post_init__(self) -> None:
+        odd = [name for name in self.named if not isinstance(name, str)]
+        if odd:
+            raise BadCheckpoint(f"its {self.what} has {shown_names(odd)} for names of tensors, expected text")
 
     def __contains__(self, name: str) -> bool:
         return name in self.named
@@ -60,24 +69,42 @@ class Tensors:
             raise BadCheckpoint(f"its {self.what} has no {name}, which every one of that kind has")
         array = as_array(self.named[name])
         if array is None or array.ndim != dimensions or 0 in array.shape:
-            found = "no tensor" if array is None else f"a tensor of shape {array.shape}"
-            raise BadCheckpoint(f"{name} of its {self.what} is {found}, expected {dimensions} dimensions")
+            found = shown(self.named[name]) if array is None else f"a tensor of shape {array.shape}"
+            raise BadCheckpoint(
+                f"{name} of its {self.what} is {found}, expected a tensor of {dimensions} dimensions"
+            )
         return tuple(array.shape)
 
     def take(self, name: str, *, integer: bool = False) -> NDArray[Any]:
         """The tensor as float32 (or int64) of its own memory; an error when it is missing or not finite."""
-        array = as_array(self.named[name]) if name in self.named else None
-        if array is None:
+        if name not in self.named:
             raise BadCheckpoint(f"its {self.what} has no {name}, which every one of that kind has")
+        stored, array = stored_array(self.named[name]), as_array(self.named[name])
+        if stored is None or array is None:
+            found = shown(self.named[name])
+            raise BadCheckpoint(f"{shown(name)} of its {self.what} is {found}, expected a tensor of numbers")
+        self._charge(stored)
         self.taken.add(name)
         if integer:
             return np.array(array, dtype=np.int64)
         values = np.array(array, dtype=np.float32)
         if not np.isfinite(values).all():
             raise BadCheckpoint(
-                f"{name} of its {self.what} holds values that are not finite; download it again"
+                f"{shown(name)} of its {self.what} holds values that are not finite; download it again"
             )
         return values
+
+    def _charge(self, array: NDArray[Any]) -> None:
+        """Fail when tensors that share their memory are taken to more than the file can mean."""
+        memory: Any = array if array.base is None else array.base
+        if id(memory) not in self.memories:
+            self.memories.add(id(memory))
+            self.budget += SHARED * memoryview(memory).nbytes
+        self.budget -= array.nbytes
+        if self.budget < 0:
+            raise BadCheckpoint(
+                f"its {self.what} has the same numbers under many names, which no checkpoint does"
+            )
 
     def drop(self, names: Iterable[str]) -> None:
         """Name what is known and not needed."""
@@ -85,11 +112,10 @@ class Tensors:
 
     def finish(self) -> None:
         """Fail on strangers."""
-        strangers = sorted(map(str, set(self.named) - self.taken))
+        strangers = set(self.named) - self.taken
         if strangers:
-            more = f" and {len(strangers) - SHOWN} more" if len(strangers) > SHOWN else ""
             raise BadCheckpoint(
-                f"its {self.what} has tensors that are not known: {', '.join(strangers[:SHOWN])}{more}; "
+                f"its {self.what} has tensors that are not known: {shown_names(strangers)}; "
                 "it was made by changed code, which this importer does not have"
             )
 
@@ -105,17 +131,17 @@ def built(what: str, network: type[N], config: Any, tensors: Mapping[str, NDArra
 
 def one_value(what: str, values: Iterable[Any]) -> Any:
     """The value that all layers share."""
-    distinct = {repr(value): value for value in values}
+    distinct = {shown(value): value for value in values}
     if len(distinct) != 1:
-        raise BadCheckpoint(f"its {what} differs from layer to layer ({', '.join(list(distinct)[:SHOWN])})")
+        raise BadCheckpoint(f"its {what} differs from layer to layer ({', '.join(list(distinct)[:ITEMS])})")
     return next(iter(distinct.values()))
 
 
 def only_known(root: Mapping[Any, Any], known: Iterable[str]) -> None:
     """Fail on what a file holds beside what its origin writes."""
-    strangers = sorted(ascii(name)[:30] for name in set(root) - set(known))
+    strangers = set(root) - set(known)
     if strangers:
         raise BadCheckpoint(
-            f"beside what every one of that kind has it holds {', '.join(strangers[:SHOWN])}; "
+            f"beside what every one of that kind has it holds {shown_names(strangers)}; "
             "it was made by changed code, which this importer does not have"
         )

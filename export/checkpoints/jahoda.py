@@ -10,8 +10,7 @@ from typing import Any
 from engines.networks.motion_mapping import MotionMapping, MotionMappingConfig
 from export.checkpoints.encoders import encoder_of, head_of, parts_of, state_of
 from export.checkpoints.imported import Arrays, Imported, Tensors, built, only_known
-from export.checkpoints.rosinality import generator_and_mapping
-from export.checkpoints.tensors import as_array
+from export.checkpoints.rosinality import generator_and_mapping, mean_of
 from face.errors import BadCheckpoint
 
 ORIGIN = "pose-and-expression-transfer"
@@ -36,7 +35,7 @@ def read(root: Any) -> Imported:
     encoder_state, mapping_state, decoder_state = parts_of(state, PARTS)
     # latent_avg, where there is one, is the decoder's: the released code adds it to no latent.
     notes = ["the encoder's w is the driver's motion; the portrait's identity is the w of ReStyle's encoder"]
-    networks = generator_and_mapping(decoder_state, as_array(root.get("latent_avg")), notes)
+    networks = generator_and_mapping(decoder_state, mean_of(root), notes)
     rows, w_dim = (int(size) for size in networks["generator"].inputs[0].shape[1:])
     tensors = Tensors("encoder", encoder_state)
     # The options' encoder_type is not asked: the released code passes over it.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """MobileStyleGAN checkpoints as bes-dev/MobileStyleGAN.pytorch saves them: student and mapping network.
 
-Knows that layout: demodulation that does not depend on the style, gains outside the weights, a row of W+ for
+Of that layout: demodulation that does not depend on the style, gains outside the weights, a row of W+ for
 each image head though only the last makes an image, and noise that is drawn anew for every image.
 """
 
@@ -30,6 +30,7 @@ LR_MULTIPLIER = 0.01  # of the mapping network; not stored, never another in the
 DEMODULATION_EPSILON = 1e-8
 MEAN_SAMPLES, MEAN_SEED = 16384, 0
 NOISE_SEED = 0
+MAX_LAYERS = 9  # as many as the network takes; noise is drawn for each, of 8, 16, 32 and so on pixels
 FILTERS = ("g0_col", "g1_col", "g0_row", "g1_row")
 
 
@@ -64,7 +65,7 @@ def read(root: Any) -> Imported:
     notes.append(f"w has {read_rows} rows: of the published {stored_rows} only these reach the image")
     networks: dict[str, Any] = {"generator": generator}
     rest = Tensors("checkpoint", {n: v for n, v in state.items() if n not in student})
-    rest.drop(name for name in rest.named if str(name).startswith(UNUSED))
+    rest.drop(name for name in rest.named if isinstance(name, str) and name.startswith(UNUSED))
     if rest.matching(f"{MAPPING}layers."):
         networks["mapping"] = _mapping(rest, state.get("style_mean"), read_rows, notes)
     rest.finish()
@@ -81,6 +82,8 @@ def _synthesis(tensors: Tensors) -> MobileSynthesis:
     _drop_head(tensors, "to_img1")
     found = (re.fullmatch(r"(\d{1,2})\.conv1\.conv\.weight_dw", rest) for rest in tensors.matching("layers."))
     count = sum(match is not None for match in found)
+    if not 1 <= count <= MAX_LAYERS:
+        raise BadCheckpoint(f"its generator has {count} layers, expected 1 to {MAX_LAYERS}")
     for index in range(count):
         layer = f"layers.{index}"
         for part in ("weight", "bias"):

@@ -3,7 +3,7 @@
 
 A pickle holds its networks as records: the source text of a class, the keywords it was made with, and its
 attributes. What a layer's attributes say is what it ran with; keywords, and the defaults of the repository,
-are asked only where attributes are silent. Knows neither generator.
+are asked only where attributes are silent.
 """
 
 import math
@@ -13,6 +13,7 @@ import numpy as np
 
 from engines.networks.stylegan2 import Mapping, MappingConfig
 from export.checkpoints.imported import Tensors, built, one_value
+from export.checkpoints.shown import shown, shown_names
 from export.checkpoints.tensors import as_array
 from export.checkpoints.unpickle import Record
 from face.errors import BadCheckpoint
@@ -31,13 +32,24 @@ MAPPING_OPTIONS = {
 Attributes = dict[str, dict[str, Any]]  # of each module, by its path
 
 
-def generator_of(root: Any) -> Record | None:
-    """The generator to use among what was pickled: `G_ema`, or a generator pickled alone."""
-    if isinstance(root, dict):
-        root = root.get("G_ema")
-    if isinstance(root, Record) and root.name == "persistent" and len(root.args) == 1:
-        return root if isinstance(root.args[0], dict) else None
+def generator_of(root: Any, mark: str) -> Record | None:
+    """The generator to use among what was pickled: `G_ema`, or a generator alone.
+
+    A bare state dict, which has the tensor `mark`, is given as a generator whose layers tell nothing.
+    """
+    if not isinstance(root, dict):
+        root = {"G_ema": root}
+    for found in (root.get("G_ema"), root.get("g_ema"), root):
+        if isinstance(found, dict) and mark in found:
+            return Record("persistent", ({"state": {"_parameters": found}},))
+        if isinstance(found, Record) and found.name == "persistent" and len(found.args) == 1:
+            return found if isinstance(found.args[0], dict) else None
     return None
+
+
+def is_bare(generator: Record) -> bool:
+    """Whether it is a state dict, without the source and the attributes of its layers."""
+    return "module_src" not in generator.args[0]
 
 
 def flatten(generator: Record) -> tuple[dict[str, Any], Attributes]:
@@ -53,13 +65,21 @@ def flatten(generator: Record) -> tuple[dict[str, Any], Attributes]:
         attributes[path.rstrip(".")] = state
         hidden = state.get("_non_persistent_buffers_set") or set()
         for group in ("_parameters", "_buffers"):
-            for name, value in (state.get(group) or {}).items():
+            for name, value in _named(state.get(group)):
                 if as_array(value) is not None and name not in hidden:
                     tensors[f"{path}{name}"] = value
-        for name, child in (state.get("_modules") or {}).items():
+        for name, child in _named(state.get("_modules")):
             if isinstance(child, Record):
                 waiting.append((f"{path}{name}.", child))
     return tensors, attributes
+
+
+def _named(members: Any) -> list[tuple[str, Any]]:
+    """Parameters, buffers or modules by their names."""
+    members = members or {}
+    if not isinstance(members, dict) or not all(isinstance(name, str) for name in members):
+        raise BadCheckpoint(f"its generator has {shown(members)} in a module, expected parts by their names")
+    return list(members.items())
 
 
 def keywords_of(generator: Record) -> dict[str, Any]:
@@ -71,10 +91,10 @@ def keywords_of(generator: Record) -> dict[str, Any]:
 
 def known_only(synthesis: dict[str, Any], mapping: dict[str, Any], known: set[str]) -> None:
     """Fail on options that are not known."""
-    strangers = sorted(map(str, (set(synthesis) - known) | (set(mapping) - MAPPING_OPTIONS)))
+    strangers = (set(synthesis) - known) | (set(mapping) - MAPPING_OPTIONS)
     if strangers:
         raise BadCheckpoint(
-            f"its generator was made with options that are not known: {', '.join(strangers[:4])}"
+            f"its generator was made with options that are not known: {shown_names(strangers)}"
         )
 
 
@@ -121,7 +141,7 @@ def mapping_of(
 
 def positive(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise BadCheckpoint(f"its {what} is {ascii(value)[:20]}, expected a number above 0")
+        raise BadCheckpoint(f"its {what} is {shown(value)}, expected a number above 0")
     return float(value)
 
 
@@ -129,4 +149,4 @@ def only(what: str, expected: Any, values: list[Any]) -> None:
     """Silent values are the default, which is the expected one."""
     for value in values:
         if value not in (None, expected):
-            raise BadCheckpoint(f"its {what} is {ascii(value)[:20]}, this importer knows {expected!r} only")
+            raise BadCheckpoint(f"its {what} is {shown(value)}, this importer knows {expected!r} only")

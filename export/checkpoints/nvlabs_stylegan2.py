@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""StyleGAN2 pickles of NVIDIA's stylegan2-ada-pytorch and stylegan3 repositories. Knows no other layout.
+"""StyleGAN2 pickles of NVIDIA's stylegan2-ada-pytorch and stylegan3 repositories.
 
 The two differ in where options stand and in their defaults; one word of the source text tells them apart.
 """
@@ -18,6 +18,7 @@ from export.checkpoints.nvlabs import (
     attribute,
     flatten,
     generator_of,
+    is_bare,
     keywords_of,
     known_only,
     mapping_of,
@@ -36,14 +37,18 @@ ADA_DEFAULTS = {"conv_clamp": None, "num_fp16_res": 0}  # stylegan2-ada-pytorch,
 SG3_DEFAULTS = {"conv_clamp": 256, "num_fp16_res": 4}  # stylegan3, options among the others
 
 
+MARK = "synthesis.b4.const"
+BARE = "it is a state dict, which tells no options: those of stylegan2-ada-pytorch were taken, without clamp"
+
+
 def matches(root: Any) -> bool:
-    generator = generator_of(root)
-    return generator is not None and "synthesis.b4.const" in flatten(generator)[0]
+    generator = generator_of(root, MARK)
+    return generator is not None and MARK in flatten(generator)[0]
 
 
 def read(root: Any) -> Imported:
     """Generator and mapping network of the exponential moving average."""
-    generator = generator_of(root)
+    generator = generator_of(root, MARK)
     if generator is None:
         raise ValueError("not a pickle of this origin")
     named, attributes = flatten(generator)
@@ -52,6 +57,7 @@ def read(root: Any) -> Imported:
     synthesis, num_ws = _synthesis(tensors, attributes, options)
     mapping, notes = mapping_of(tensors, attributes, options["mapping"], num_ws)
     tensors.finish()
+    notes = (*notes, BARE) if is_bare(generator) else notes
     return Imported(ORIGIN, LICENCE, {"generator": synthesis, "mapping": mapping}, notes)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""StyleGAN3 pickles of NVIDIA's stylegan3 repository, T and R. Knows no other layout.
+"""StyleGAN3 pickles of NVIDIA's stylegan3 repository, T and R.
 
 The geometry is read from what the layers say of themselves and held against ours; the filters are weights
 like the others.
@@ -19,11 +19,13 @@ from export.checkpoints.nvlabs import (
     attribute,
     flatten,
     generator_of,
+    is_bare,
     keywords_of,
     known_only,
     mapping_of,
     positive,
 )
+from export.checkpoints.shown import shown
 from export.checkpoints.tensors import as_array
 from face.errors import BadCheckpoint
 
@@ -34,20 +36,25 @@ SYNTHESIS_OPTIONS = {
     "lrelu_upsampling", "use_radial_filters", "conv_clamp", "magnitude_ema_beta",
 }  # fmt: skip
 INPUT = "synthesis.input"
+MARK = f"{INPUT}.freqs"
 LAYER = re.compile(r"(\d{1,3})_\d{1,5}_\d{1,5}")  # index, pixels and channels of a layer, in its name
 MAX_FP16_BLOCKS = 16
 
 
 def matches(root: Any) -> bool:
-    generator = generator_of(root)
-    return generator is not None and f"{INPUT}.freqs" in flatten(generator)[0]
+    generator = generator_of(root, MARK)
+    return generator is not None and MARK in flatten(generator)[0]
 
 
 def read(root: Any) -> Imported:
     """Generator and mapping network of the exponential moving average."""
-    generator = generator_of(root)
+    generator = generator_of(root, MARK)
     if generator is None:
         raise ValueError("not a pickle of this origin")
+    if is_bare(generator):
+        raise BadCheckpoint(
+            "it is the state dict of a StyleGAN3, which does not tell its layers' grids; give the .pkl"
+        )
     named, attributes = flatten(generator)
     given = keywords_of(generator)
     mapping_options = given.get("mapping_kwargs") or {}
@@ -77,7 +84,7 @@ def _layers(tensors: Tensors, attributes: Attributes) -> list[str]:
         raise BadCheckpoint(f"its generator has layers {sorted(found)}, expected 0, 1, 2 and so on")
     order = attribute(attributes, "synthesis", "layer_names", names)
     if order != names:
-        raise BadCheckpoint(f"its layers run as {ascii(order)[:60]}, expected {', '.join(names)[:60]}")
+        raise BadCheckpoint(f"its layers run as {shown(order)}, expected {shown(names)}")
     return [f"synthesis.{name}" for name in names]
 
 
@@ -96,7 +103,7 @@ def _config(
     up_taps = tensors.shape(f"{styled[0]}.up_filter", 1)[0]
     halves = said("synthesis", "num_fp16_res", 4)
     if type(halves) is not int or not 0 <= halves <= MAX_FP16_BLOCKS:
-        raise BadCheckpoint(f"its num_fp16_res is {ascii(halves)[:20]}, expected a small number")
+        raise BadCheckpoint(f"its num_fp16_res is {shown(halves)}, expected a small number")
     config = AliasFreeConfig(
         channels=tuple(tensors.shape(f"{path}.weight", 4)[0] for path in layers),
         sizes=tuple(_whole(attributes, path, "out_size") for path in layers),
@@ -128,7 +135,7 @@ def _whole(attributes: Attributes, path: str, name: str) -> int:
     values = [value] if array is None else list(array.reshape(-1)[:3].tolist())
     whole = all(isinstance(v, int | float) and v == int(v) and 0 < v < 1 << 16 for v in values)
     if not values or len(values) > 2 or not whole or values[0] != values[-1]:
-        raise BadCheckpoint(f"{name} of its {path} is {ascii(values)[:40]}, expected a whole number")
+        raise BadCheckpoint(f"{name} of its {path} is {shown(values)}, expected a whole number")
     return int(values[0])
 
 
@@ -145,7 +152,7 @@ def _hold_geometry(config: AliasFreeConfig, attributes: Attributes, layers: list
         for name, value in expected.items():
             found = attribute(attributes, path, name)
             if found != value:
-                raise BadCheckpoint(f"{name} of its {path} is {ascii(found)[:40]}, expected {value}")
+                raise BadCheckpoint(f"{name} of its {path} is {shown(found)}, expected {value}")
         before_sizes = (_whole(attributes, path, "in_size"), _whole(attributes, path, "in_sampling_rate"))
         if before_sizes != (sizes[index], rates[index]):
             raise BadCheckpoint(f"its {path} reads {before_sizes}, expected {(sizes[index], rates[index])}")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig
 from export.checkpoints.imported import Arrays, Imported, Tensors, built, one_value
 from export.checkpoints.nvlabs import LICENCE, only, positive
+from export.checkpoints.shown import shown, shown_names
 from export.checkpoints.unpickle import Record
 from face.errors import BadCheckpoint
 
@@ -49,17 +50,17 @@ def matches(root: Any) -> bool:
     return (
         isinstance(root, tuple)
         and len(root) == NETWORKS
-        and all(isinstance(item, Record) and item.name == "tflib.Network" for item in root)
+        and all(isinstance(item, Record) and item.name == "Network" for item in root)
     )
 
 
 def read(root: Any) -> Imported:
     """Generator and mapping network of the moving average."""
     named, options = _collected(root[NETWORKS - 1])
-    strangers = sorted(map(str, set(options) - OPTIONS))
+    strangers = set(options) - OPTIONS
     if strangers:
         raise BadCheckpoint(
-            f"its generator was made with options that are not known: {', '.join(strangers[:4])}"
+            f"its generator was made with options that are not known: {shown_names(strangers)}"
         )
     for name, value in REQUIRED.items():
         only(name, value, [options.get(name)])
@@ -99,17 +100,15 @@ def _collected(generator: Record) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _state(network: Any, what: str) -> dict[str, Any]:
     """A network's fields, of a version and a kind that is known."""
-    state = network.state if isinstance(network, Record) and network.name == "tflib.Network" else None
+    state = network.state if isinstance(network, Record) and network.name == "Network" else None
     if not isinstance(state, dict) or not isinstance(state.get("static_kwargs"), dict):
         raise BadCheckpoint(f"its {what} network is not stored as one")
     version, builder = state.get("version"), state.get("build_func_name")
     if version not in VERSIONS:
-        raise BadCheckpoint(
-            f"its {what} network is of version {ascii(version)[:20]}, expected 4 or 5 (StyleGAN2)"
-        )
+        raise BadCheckpoint(f"its {what} network is of version {shown(version)}, expected 4 or 5 (StyleGAN2)")
     if builder not in BUILDERS[what]:
         raise BadCheckpoint(
-            f"its {what} network was built by {ascii(builder)[:60]}, expected {' or '.join(BUILDERS[what])}"
+            f"its {what} network was built by {shown(builder)}, expected {' or '.join(BUILDERS[what])}"
         )
     return state
 
@@ -148,7 +147,7 @@ def _synthesis(tensors: Tensors, options: dict[str, Any]) -> tuple[SynthesisConf
     own["fir"] = _filter(options.get("resample_kernel", [1, 3, 3, 1]))
     clamp, halves = options.get("conv_clamp"), options.get("num_fp16_res") or 0
     if type(halves) is not int or not 0 <= halves <= MAX_FP16_BLOCKS:
-        raise BadCheckpoint(f"its num_fp16_res is {ascii(halves)[:20]}, expected a small number")
+        raise BadCheckpoint(f"its num_fp16_res is {shown(halves)}, expected a small number")
     config = SynthesisConfig(
         resolution=sizes[-1],
         channels=tuple(own[f"blocks.b{size}.conv1.weight"].shape[0] for size in sizes),
@@ -183,11 +182,11 @@ def _first(tensors: Tensors, name: str, ones: tuple[int, ...]) -> NDArray[Any]:
 def _filter(taps: Any) -> NDArray[np.float32]:
     """The (4, 4) low-pass of a list of taps, sum 1."""
     if not isinstance(taps, list | tuple) or len(taps) != 4 or not all(type(t) in (int, float) for t in taps):
-        raise BadCheckpoint(f"its resample_kernel is {ascii(taps)[:40]}, expected four taps")
+        raise BadCheckpoint(f"its resample_kernel is {shown(taps)}, expected four taps")
     line = np.array(taps, np.float64)
     kernel = np.outer(line, line)
     if not math.isfinite(kernel.sum()) or kernel.sum() <= 0:
-        raise BadCheckpoint(f"its resample_kernel is {ascii(taps)[:40]}, expected taps that sum above 0")
+        raise BadCheckpoint(f"its resample_kernel is {shown(taps)}, expected taps that sum above 0")
     return np.asarray(kernel / kernel.sum(), np.float32)
 
 

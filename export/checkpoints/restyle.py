@@ -9,10 +9,19 @@ from typing import Any
 
 from engines.networks.restyle import MAX_ITERATIONS, Restyle, RestyleConfig
 from engines.networks.stylegan2 import Synthesis
-from export.checkpoints.encoders import LICENCE, encoder_of, head_of, parts_of, state_of, stem_of
+from export.checkpoints.encoders import (
+    LICENCE,
+    encoder_of,
+    head_of,
+    options_of,
+    parts_of,
+    state_of,
+    stem_of,
+)
 from export.checkpoints.imported import Imported, Tensors, built, only_known
-from export.checkpoints.rosinality import generator_and_mapping
-from export.checkpoints.tensors import as_array, as_dict
+from export.checkpoints.rosinality import generator_and_mapping, mean_of
+from export.checkpoints.shown import shown
+from export.checkpoints.tensors import as_array
 from face.errors import BadCheckpoint
 
 ORIGIN = "restyle"
@@ -38,9 +47,8 @@ def matches(root: Any) -> bool:
     state = state_of(root)
     if state is None:
         return False
-    tensors = Tensors(
-        "encoder", {name[8:]: v for name, v in state.items() if str(name).startswith("encoder.")}
-    )
+    named = {name[8:]: v for name, v in state.items() if isinstance(name, str) and name[:8] == "encoder."}
+    tensors = Tensors("encoder", named)
     backbone, stem = stem_of(tensors)
     first = as_array(tensors.named[stem])
     two_pictures = first is not None and first.ndim == 4 and first.shape[1] == 6
@@ -55,8 +63,8 @@ def read(root: Any) -> Imported:
         raise ValueError("not a checkpoint of this origin")
     only_known(root, WRITTEN)
     encoder_state, decoder_state = parts_of(state)
-    options = as_dict(root.get("opts")) or {}
-    mean = as_array(root.get("latent_avg"))
+    options = options_of(root)
+    mean = mean_of(root)
     if mean is None:
         raise BadCheckpoint("it has no latent_avg, from which ReStyle's loop starts; download it again")
     if not decoder_state:
@@ -75,7 +83,7 @@ def read(root: Any) -> Imported:
     said = options.get("output_size", generator.config.resolution)
     if said != generator.config.resolution:
         raise BadCheckpoint(
-            f"its output_size is {ascii(said)[:20]} its decoder is of {generator.config.resolution} pixels"
+            f"its output_size is {shown(said)} and its decoder is of {generator.config.resolution} pixels"
         )
     rows = generator.config.num_ws
     encoder = encoder_of(tensors, head, progressive=progressive, mean=mean, rows=rows, pictures=2)
@@ -93,20 +101,20 @@ def read(root: Any) -> Imported:
 
 def _head(tensors: Tensors, options: dict[str, Any]) -> tuple[str, bool]:
     """Head and progressive, which only the options tell, held against what the names show."""
-    shown = (head_of(tensors), stem_of(tensors)[0])
+    found = (head_of(tensors), stem_of(tensors)[0])
     kind = options.get("encoder_type")
-    if kind not in TYPES or TYPES[kind][:2] != shown:
-        known = ", ".join(name for name, (*fits, _) in TYPES.items() if tuple(fits) == shown)
+    if not isinstance(kind, str) or kind not in TYPES or TYPES[kind][:2] != found:
+        known = ", ".join(name for name, (*fits, _) in TYPES.items() if tuple(fits) == found)
         raise BadCheckpoint(
-            f"its encoder_type is {ascii(kind)[:50]} and its tensors are those of {known or 'none known'}"
+            f"its encoder_type is {shown(kind)} and its tensors are those of {known or 'none known'}"
         )
-    return shown[0], TYPES[kind][2]
+    return found[0], TYPES[kind][2]
 
 
 def _iterations(options: dict[str, Any]) -> int:
     count = options.get("n_iters_per_batch", ITERATIONS)
     if type(count) is not int or not 1 <= count <= MAX_ITERATIONS:
         raise BadCheckpoint(
-            f"its n_iters_per_batch is {ascii(count)[:20]}, expected a number from 1 to {MAX_ITERATIONS}"
+            f"its n_iters_per_batch is {shown(count)}, expected a number from 1 to {MAX_ITERATIONS}"
         )
     return count

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """StyleGAN2 checkpoints in the layout of rosinality/stylegan2-pytorch, alone or as an encoder's decoder.
 
-Knows that layout: its weights differ from the paper authors' by a gain before demodulation, by axes of size 1
+Its weights differ from the paper authors' by a gain before demodulation, by axes of size 1
 and by a FIR gain kept in the filters.
 """
 
@@ -16,6 +16,7 @@ from engines.networks.store import Network
 from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig
 from export.checkpoints.imported import Arrays, Imported, Tensors, built
 from export.checkpoints.nvlabs_stylegan2 import shared_filter
+from export.checkpoints.shown import shown
 from export.checkpoints.tensors import as_array
 from face.errors import BadCheckpoint
 
@@ -31,7 +32,7 @@ def state_of(root: Any) -> dict[str, Any] | None:
     """The generator's state dict in what was saved: the moving average where there is one."""
     if not isinstance(root, dict):
         return None
-    for state in (root.get("g_ema"), root.get("g"), root):
+    for state in (root.get("g_ema"), root.get("G_ema"), root.get("g"), root):
         if isinstance(state, dict) and "input.input" in state and "conv1.conv.weight" in state:
             return state
     return None
@@ -47,7 +48,7 @@ def read(root: Any) -> Imported:
     if state is None:
         raise ValueError("not a checkpoint of this origin")
     notes = [] if state is not root.get("g") else ["it holds no moving average: the raw generator was taken"]
-    mean = None if state is root else as_array(root.get("latent_avg"))
+    mean = None if state is root else mean_of(root)
     networks = generator_and_mapping(state, mean, notes)
     return Imported(ORIGIN, LICENCE, networks, tuple(notes))
 
@@ -144,6 +145,11 @@ def _mapping(tensors: Tensors, mean: Any, num_ws: int, notes: list[str]) -> Mapp
             own[f"fc{index}.{part}"] = tensors.take(f"style.{index + 1}.{part}")
     width, z_dim = tensors.shape("style.1.weight", 2)
     w_dim = tensors.shape(f"style.{layers}.weight", 2)[0]
+    if z_dim != w_dim:  # one number in this layout
+        notes.append(
+            f"its mapping network reads {z_dim} numbers and gives {w_dim}: a conditional model, converted "
+            "without its embedding of labels; pictures of seeds will not be those of its classes"
+        )
     own["w_avg"] = np.zeros((1, w_dim), np.float32) if mean is None else rows_of(mean, w_dim, num_ws)
     config = MappingConfig(
         z_dim=z_dim,
@@ -163,6 +169,14 @@ def _mapping(tensors: Tensors, mean: Any, num_ws: int, notes: list[str]) -> Mapp
             sample = network.w_of(torch.randn(MEAN_SAMPLES, z_dim, generator=source))
             network.w_avg.copy_(sample.mean(dim=0, keepdim=True))
     return network
+
+
+def mean_of(root: dict[str, Any]) -> Any:
+    """The mean latent beside a state dict, None where there is none."""
+    mean = as_array(root.get("latent_avg"))
+    if mean is None and root.get("latent_avg") is not None:
+        raise BadCheckpoint(f"its latent_avg is {shown(root['latent_avg'])}, expected a tensor of numbers")
+    return mean
 
 
 def rows_of(mean: Any, w_dim: int, num_ws: int) -> Any:

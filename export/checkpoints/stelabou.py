@@ -6,6 +6,7 @@ from typing import Any
 
 from engines.networks.directions import Directions, DirectionsConfig
 from export.checkpoints.imported import Arrays, Imported, Parameters, Tensors, built
+from export.checkpoints.shown import shown
 from export.checkpoints.tensors import as_dict
 from face.deca_parameters import POSE, deca_names
 from face.errors import BadCheckpoint
@@ -41,13 +42,13 @@ def read(root: Any) -> Imported:
         )
     if type(width) is not int or width < 1 or outputs % width:
         raise BadCheckpoint(
-            f"its matrix has {outputs} outputs and shift_dim {ascii(width)[:20]}, expected a multiple"
+            f"its matrix has {outputs} outputs and shift_dim {shown(width)}, expected a multiple"
         )
     rows = outputs // width
     for name, found in (("num_layers_shift", rows), ("learned_directions", parameters)):
         said = root.get(name, found)
         if said != found:
-            raise BadCheckpoint(f"its {name} is {ascii(said)[:20]} and its matrix is made for {found}")
+            raise BadCheckpoint(f"its {name} is {shown(said)} and its matrix is made for {found}")
     own: Arrays = {name: tensors.take(name) for name in ("linear.weight", "linear.bias") if name in tensors}
     tensors.finish()
     config = DirectionsConfig(parameters=parameters, rows=rows, w_dim=width, bias="linear.bias" in own)
@@ -63,7 +64,7 @@ def read(root: Any) -> Imported:
 def _meant(count: int, scale: Any) -> Parameters | None:
     """The layout of the released matrix, which their inference script takes for given."""
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < math.inf:
-        raise BadCheckpoint(f"its shift_scale is {ascii(scale)[:20]}, expected a number above 0")
+        raise BadCheckpoint(f"its shift_scale is {shown(scale)}, expected a number above 0")
     if count != len(ANGLES) + len(SEEN):
         return None
     turns = tuple((-angle, angle) for angle in ANGLES)

@@ -10,6 +10,7 @@ from typing import Any
 
 from engines.networks.stylemask import StyleMask, StyleMaskConfig
 from export.checkpoints.imported import Arrays, Imported, Tensors, built, only_known
+from export.checkpoints.shown import shown
 from export.checkpoints.tensors import as_dict
 from face.errors import BadCheckpoint
 
@@ -34,9 +35,7 @@ def read(root: Any) -> Imported:
     )
     said = root.get("num_layers_control")
     if said is not None and said != count:
-        raise BadCheckpoint(
-            f"its num_layers_control is {ascii(said)[:20]} and it has masks of {count} layers"
-        )
+        raise BadCheckpoint(f"its num_layers_control is {shown(said)} and it has masks of {count} layers")
     own: Arrays = {}
     channels = []
     for index in range(count):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from engines.networks.stylespace import StyleLayout, StyleOffsets, StyleOffsetsConfig, layout_of
 from export.checkpoints.imported import Imported, built
+from export.checkpoints.shown import shown
 from export.checkpoints.tensors import as_array
 from face.errors import BadCheckpoint
 
@@ -99,7 +100,7 @@ def _checked(table: Table | None, what: str, axis: int = 0) -> Table:
 def _check_names(names: list[str]) -> None:
     for name, layer in zip(names, layout().layers, strict=True):
         if ("ToRGB" in name) != layer.is_image:
-            raise BadCheckpoint(f"its layer {ascii(name)[:40]} stands where {layer.name} is expected")
+            raise BadCheckpoint(f"its layer {shown(name)} stands where {layer.name} is expected")
 
 
 def _published(spread: Table) -> Imported:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Reads pickle streams as data, with a machine of its own. Knows no checkpoint; calls nothing a file names.
+"""Reads pickle streams as data, with a machine of its own that calls nothing a file names.
 
 Python's unpickler looks up whatever a stream names and calls it. Here a name is only a key into a table of
-our own readers, compared whole (module and name), and the machine has no other way to act: no attribute is
-looked up, no `__setstate__` runs, instances become `Record`s. Work is bounded: steps are counted, calls are
-charged for the size of what they are given, only flat keys are hashed, and nothing recurses, so depth costs
-heap, not stack.
+our own readers, compared whole (module and name). Whatever else a file names becomes a `Record`: a name and
+what was given to it, inert. The machine has no other way to act: no attribute is looked up, no `__setstate__`
+runs. Work is bounded: steps are counted, calls are charged for the size of what they are given, only flat
+keys are hashed, and nothing recurses, so depth costs heap, not stack.
 """
 
 import pickletools
@@ -16,22 +16,29 @@ from typing import Any, BinaryIO
 
 from face.errors import BadCheckpoint
 
-MAX_STEPS = 2_000_000  # a training file with optimiser state has about 1e5; this many take some ten seconds
-MAX_CHARGE_PER_BYTE = (
-    4  # what calls may be given in all, by the stream's size: each byte is read into one tensor
-)
-SMALL_CHARGE = 1_000_000  # is free
+MAX_STEPS = 1_000_000  # a training file with optimiser state has about 1e5; this many take some two seconds
+MAX_CHARGE_PER_BYTE = 4  # what calls may be given in all, by the stream's size: each byte is read once
+SMALL_CHARGE = 100_000  # is free
 KEY_TYPES = (str, int, float, bool, bytes, type(None))
 MAX_KEY = 8  # items of a tuple that is a key
+MAX_NAME = 80  # characters kept of a module and of a name
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Record:
-    """An instance of a class we do not have: its name, what it was constructed from, and its state."""
+    """An instance of a class we do not have: its name, what it was constructed from, its state and its items.
+
+    Names of what is in no table have a dot in them, those of our tables have none. As text it is its name:
+    what it holds may hold itself, or the same a thousand times.
+    """
 
     name: str
     args: tuple[Any, ...] = ()
     state: Any = None
+    items: dict[Any, Any] | None = None
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +60,19 @@ MARK = Mark()
 
 
 def read_pickle(
-    stream: BinaryIO, size: int, table: Table, persistent: Callable[[Any], Any] | None = None
+    stream: BinaryIO,
+    size: int,
+    table: Table,
+    persistent: Callable[[Any], Any] | None = None,
+    strangers: dict[str, None] | None = None,
 ) -> Any:
     """The object of one pickle in a stream of `size` bytes, which is left right behind it.
 
-    persistent: gets what the stream calls persistent ids. BadCheckpoint says what was met.
+    persistent: gets what the stream calls persistent ids. strangers: gets the names that are in no table, in
+    the order they are met. BadCheckpoint says what was met.
     """
-    machine = Machine(table, persistent, SMALL_CHARGE + MAX_CHARGE_PER_BYTE * size)
+    budget = SMALL_CHARGE + MAX_CHARGE_PER_BYTE * size
+    machine = Machine(table, persistent, budget, {} if strangers is None else strangers)
     try:
         for _ in range(MAX_STEPS):
             code = stream.read(1)
@@ -87,8 +100,14 @@ def read_pickle(
 class Machine:
     """The stack and the memo of one stream."""
 
-    def __init__(self, table: Table, persistent: Callable[[Any], Any] | None, budget: int) -> None:
-        self.table, self.persistent, self.budget = table, persistent, budget
+    def __init__(
+        self,
+        table: Table,
+        persistent: Callable[[Any], Any] | None,
+        budget: int,
+        strangers: dict[str, None],
+    ) -> None:
+        self.table, self.persistent, self.budget, self.strangers = table, persistent, budget, strangers
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -118,22 +137,26 @@ class Machine:
     def find(self, module: str, name: str) -> Any:
         if not isinstance(module, str) or not isinstance(name, str):
             raise ValueError("a name that is no text")
-        if (module, name) not in self.table:
-            named = ascii(f"{module}.{name}")[1:-1][:80]
-            raise BadCheckpoint(
-                f"its pickle names {named}, which no checkpoint we read needs; nothing was run"
-            )
-        return self.table[module, name]
+        if (module, name) in self.table:
+            return self.table[module, name]
+        stranger = instance(f"{module[:MAX_NAME]}.{name[:MAX_NAME]}")
+        self.strangers[stranger.name] = None
+        return stranger
 
-    def call(self, reader: Any, args: Any) -> None:
-        if not isinstance(reader, Reader) or not isinstance(args, tuple):
-            raise ValueError("a call of something that is no class")
+    def call(self, reader: Any, args: Any, keywords: Any = None) -> None:
+        """Push what our reader makes of `args`; a call of anything else is a Record of it."""
+        if not isinstance(args, tuple):
+            raise ValueError("a call without its arguments")
         self.budget -= sum(
             len(arg) for arg in args if isinstance(arg, str | bytes | list | tuple | dict | set)
         )
         if self.budget < 0:
             raise BadCheckpoint("its pickle reads the same bytes again and again, which no checkpoint does")
-        self.push(reader.call(*args))
+        if isinstance(reader, Reader) and not keywords:
+            self.push(reader.call(*args))
+        else:
+            name = reader.name if isinstance(reader, Reader | Record) else f"builtins.{type(reader).__name__}"
+            self.push(Record(name, args, keywords))
 
     def persist(self, key: Any) -> None:
         if self.persistent is None:
@@ -141,16 +164,24 @@ class Machine:
         self.push(self.persistent(key))
 
 
+def instance(name: str) -> Reader:
+    """The reader of a class whose instances become Records."""
+    return Reader(name, lambda *args: Record(name, args))
+
+
 def flat_key(key: Any) -> Any:
-    """A key that hashes without recursion."""
+    """The key when it hashes without recursion, else a Record in its place, equal to itself alone."""
     items = key if type(key) is tuple else (key,)
-    if len(items) > MAX_KEY or not all(type(item) in KEY_TYPES for item in items):
-        raise ValueError("a key that is neither text nor number")
-    return key
+    if len(items) <= MAX_KEY and all(type(item) in KEY_TYPES for item in items):
+        return key
+    return key if isinstance(key, Record) else Record(f"builtins.{type(key).__name__}")
 
 
 def _set_items(machine: Machine, pairs: list[Any]) -> None:
     target = machine.top()
+    if isinstance(target, Record):  # a class that is a dictionary and more
+        target.items = target.items or {}
+        target = target.items
     if type(target) is not dict or len(pairs) % 2:
         raise ValueError("items set on something that is no dictionary")
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
@@ -159,6 +190,8 @@ def _set_items(machine: Machine, pairs: list[Any]) -> None:
 
 def _append(machine: Machine, items: list[Any]) -> None:
     target = machine.top()
+    if isinstance(target, Record):  # a class that is a list and more holds nothing that is read
+        return
     if type(target) is not list:
         raise ValueError("items appended to something that is no list")
     target.extend(items)
@@ -183,9 +216,7 @@ def _build(machine: Machine, _: Any) -> None:
         target.state = state
     elif hasattr(type(target), "take_state"):
         target.take_state(state)
-    elif not isinstance(
-        target, dict | set
-    ):  # attributes of a dictionary (state_dict's _metadata) carry no weights
+    elif isinstance(target, str | bytes | int | float | None):  # attributes of the others carry no weights
         raise ValueError(f"state set on a {type(target).__name__}")
 
 
@@ -197,9 +228,7 @@ def _reduce(machine: Machine, _: Any) -> None:
 def _new_with_keywords(machine: Machine, _: Any) -> None:
     keywords = machine.pop()
     reader, args = _two(machine)
-    if keywords != {}:
-        raise ValueError("an instance made with keywords")
-    machine.call(reader, args)
+    machine.call(reader, args, keywords)
 
 
 def _stack_global(machine: Machine, _: Any) -> None:
@@ -223,11 +252,13 @@ def _memoize(machine: Machine, _: Any) -> None:
 
 
 def _put(machine: Machine, index: int) -> None:
-    machine.memo[int(index)] = machine.top()
+    machine.memo[index] = machine.top()
 
 
 def _get(machine: Machine, index: int) -> None:
-    machine.push(machine.memo[int(index)])
+    if index not in machine.memo:
+        raise ValueError("a memo that was not set")
+    machine.push(machine.memo[index])
 
 
 def _push(machine: Machine, argument: Any) -> None:
@@ -258,10 +289,8 @@ def _dict_of(pairs: list[Any]) -> dict[Any, Any]:
 
 STEPS: dict[str, Callable[[Machine, Any], None]] = {
     **dict.fromkeys(("PROTO", "FRAME"), lambda machine, argument: None),
-    **dict.fromkeys(
-        ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"), _push
-    ),
-    **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE"), _push),
+    **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"), _push),
+    **dict.fromkeys(("BINSTRING", "SHORT_BINSTRING"), _push),
     **dict.fromkeys(("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), _push),
     **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"), _push),
     "BYTEARRAY8": lambda machine, argument: machine.push(bytes(argument)),
@@ -302,7 +331,7 @@ STEPS: dict[str, Callable[[Machine, Any], None]] = {
 
 
 # By the byte in the stream: what a step does, and what reads its argument. Text steps of protocols 0 and 1
-# are left out, but for GLOBAL, whose lines are read here: pickletools would interpret escapes in them.
+# are left out, as pickletools interprets escapes in them, but for GLOBAL, whose lines are read here.
 STOP = b"."
 NAMES = {info.code.encode("latin1"): info.name for info in pickletools.opcodes}
 READERS: dict[bytes, tuple[Callable[[Machine, Any], None], Callable[[BinaryIO], Any] | None]] = {

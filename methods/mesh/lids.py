@@ -23,7 +23,9 @@ RIGHT_BROW = (46, 53, 52, 65, 55, 107, 66, 105, 63, 70)
 LEFT_BROW = (276, 283, 282, 295, 285, 336, 296, 334, 293, 300)
 
 PAD = 0.3  # of the eye's width around the landmarks that a drawing takes in
-CORNER_SHARES = np.array([[0.3], [0.5]], np.float32)  # of the skin at the outer and the inner corner drawn anew
+CORNER_SHARES = np.array(
+    [[0.3], [0.5]], np.float32
+)  # of the skin at the outer and the inner corner drawn anew
 STRIP = (0.4, 1.0)  # part of the way from margin to fold where an open eye shows the skin of its lid
 OWN_SHARE, DARKEST = 0.6, 0.7  # of that skin's light, and how dark it may make a lid
 BELOW_SHARE = 0.3  # weight of the skin below an eye for a lid's colour against that above it
@@ -219,7 +221,7 @@ def _shut(carried: Floats, clean: Floats, own: Floats, axes: _Axes, curves: list
     crease = FOLD_DEPTH * np.exp(-(((down - 0.9) / 0.14) ** 2))
     bulge = BULGE * np.exp(-(((down - 0.45) / 0.3) ** 2))
     light = 1 + (bulge - crease) * arch
-    return np.clip((colour + grain) * light[..., None], 0, 255).astype(np.float32)
+    return np.asarray(np.clip((colour + grain) * light[..., None], 0, 255), np.float32)
 
 
 def _lash_of(photo: Floats, margin: Floats, lid: Floats) -> tuple[Floats, float]:
@@ -244,7 +246,7 @@ def paint_lid(
 
     labels, map_u, map_v (H, W): what the rasteriser left for `points` (V, 3); closing in [0, 1].
     """
-    seen = float(_smoothstep(np.float32((closing - SEEN_FROM) / (SEEN_ALL - SEEN_FROM))))
+    seen = float(_smoothstep(np.array((closing - SEEN_FROM) / (SEEN_ALL - SEEN_FROM), np.float32)))
     if seen <= 0:
         return
     margin = points[list(lid.upper), :2]
@@ -275,7 +277,9 @@ def _lashes(margin: Floats, lid: Lid, closing: float, size: tuple[int, ...]) -> 
     upper = line + axes.up * (LASH_WIDTH[0] * axes.width * profile)
     lower = line - axes.up * (LASH_WIDTH[1] * axes.width * profile)
     deep = line - axes.up * (3 * LASH_WIDTH[1] * axes.width * profile)
-    cv2.fillPoly(shadow, [np.round(np.concatenate([line, deep[::-1]]) * 16).astype(np.int32)], 60, cv2.LINE_AA, 4)
+    cv2.fillPoly(
+        shadow, [np.round(np.concatenate([line, deep[::-1]]) * 16).astype(np.int32)], 60, cv2.LINE_AA, 4
+    )
     shadow = cv2.GaussianBlur(shadow, (0, 0), max(0.8, 0.04 * axes.width))
     dark = np.zeros(size, np.uint8)
     roots = np.linspace(0.04, 0.86, LASHES)
@@ -285,6 +289,8 @@ def _lashes(margin: Floats, lid: Lid, closing: float, size: tuple[int, ...]) -> 
     end = start + fan * length[:, None]
     strokes = np.round(np.stack([start, end], axis=1) * 16).astype(np.int32)
     cv2.polylines(dark, list(strokes), False, 130, 1, cv2.LINE_AA, 4)
-    cv2.fillPoly(dark, [np.round(np.concatenate([upper, lower[::-1]]) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    cv2.fillPoly(
+        dark, [np.round(np.concatenate([upper, lower[::-1]]) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4
+    )
     dark = cv2.GaussianBlur(dark, (0, 0), max(0.5, 0.014 * axes.width))
-    return np.maximum(dark, shadow) * np.float32(lid.lash_share / 255)
+    return np.asarray(np.maximum(dark, shadow) * np.float32(lid.lash_share / 255), np.float32)

@@ -1,41 +1,29 @@
 # SPDX-License-Identifier: MIT
-"""Files that mean harm, or are merely broken, as bytes; and honest ones to break."""
+"""Broken files, as bytes; and honest ones to break."""
 
 import argparse
+import gzip
 import io
 import pickle
-import random
 import struct
+import tarfile
 import zipfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from checkpoint_files import as_tensors, nvlabs_state, rosinality_state, write_nvlabs
-from hostile_generators import broken_generators, executing_generators, honest_generators
+from hostile_generators import broken_generators, honest_generators
 from method_files import deca_state, joined, landmark_state, mask_state, restyle_encoder_state
 
-TOUCH = "touch {marker}"  # what runs if anything runs
-
-
-class Calls:
-    """Pickles as a call of `function` with `args`."""
-
-    def __init__(self, function: Any, *args: Any) -> None:
-        self.reduced = (function, args)
-
-    def __reduce__(self) -> Any:
-        return self.reduced
+from engines.networks.store import save_network
+from engines.networks.stylegan2 import Mapping, MappingConfig
 
 
 def text(value: str) -> bytes:
     raw = value.encode()
     return b"X" + struct.pack("<I", len(raw)) + raw
-
-
-def named_call(module: str, name: str, argument: bytes = b"N") -> bytes:
-    """Protocol 4: module.name(argument), by a name that need not exist."""
-    return b"\x80\x04" + text(module) + text(name) + b"\x93" + argument + b"\x85R."
 
 
 def zipped(pickled: bytes, storages: dict[str, bytes] | None = None, *, compressed: bool = False) -> bytes:
@@ -66,95 +54,6 @@ def tensor_of(size: tuple[int, ...], stride: tuple[int, ...], numel: int, offset
     return b"\x80\x02}" + text("g_ema") + call + b"\x89}tRs."
 
 
-def executing(marker: str) -> dict[str, bytes]:
-    """Files that run a command when Python's own unpickler reads them."""
-    import os
-    import subprocess
-
-    command = TOUCH.format(marker=marker)
-    evil = f"__import__('os').system({command!r})"
-    files: dict[str, bytes] = {}
-    for protocol in (0, 1, 2, 3, 4, 5):
-        files[f"os.system, protocol {protocol}"] = pickle.dumps(Calls(os.system, command), protocol)
-    files["eval"] = pickle.dumps({"G_ema": Calls(eval, evil)}, 4)
-    files["exec"] = pickle.dumps({"G_ema": Calls(exec, evil)}, 4)
-    files["subprocess"] = pickle.dumps(Calls(subprocess.call, ["touch", marker]), 4)
-    inner = pickle.dumps(Calls(os.system, command), 2)
-    files["pickle in a pickle"] = pickle.dumps(Calls(pickle.loads, inner), 4)
-    files["pickle in a storage"] = pickle.dumps({"G_ema": Calls(torch.storage._load_from_bytes, inner)}, 4)
-    files["evil zip in a storage"] = pickle.dumps(Calls(torch.storage._load_from_bytes, zipped(inner)), 4)
-    files["evil zip"] = zipped(inner)
-    legacy = b"".join(
-        pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
-    )
-    files["evil old torch file"] = legacy + inner + pickle.dumps([], 2)
-    files["evil magic number"] = (
-        b"\x80\x02" + inner[2:-1] + b"0" + pickle.dumps(0x1950A86A20F9469CFC6C, 2)[2:]
-    )
-    files["INST"] = f"\x80\x02(S'{command}'\nios\nsystem\n.".encode("latin1")
-    files["OBJ"] = f"\x80\x02(cos\nsystem\nS'{command}'\no.".encode("latin1")
-    files["behind an honest name"] = pickle.dumps({"g_ema": {}, "args": Calls(os.system, command)}, 4)
-    call = Calls(os.system, command)
-    return files | executing_methods(call) | executing_generators(call)
-
-
-def executing_methods(evil: Calls) -> dict[str, bytes]:
-    """The layouts of whole methods, with something that runs where their options or their numbers stand."""
-    layouts = {
-        "ReStyle's options": {"state_dict": {}, "opts": evil},
-        "ReStyle's mean": {"state_dict": {}, "opts": {}, "latent_avg": evil},
-        "an option": {"state_dict": {}, "opts": argparse.Namespace(encoder_type=evil)},
-        "motion's map": {"state_dict": {"mapping_net.linear_relu.0.weight": evil}},
-        "StyleMask's step": {"mask_net": {}, "num_layers_control": 1, "step": evil},
-        "DECA's optimiser": {"E_flame": {}, "opt": evil},
-        "landmark network": {"landmark_encoder.landmark_encoder.0.weight": evil},
-        "table of styles": [[evil], [evil]],
-    }
-    files = {}
-    for name, root in layouts.items():
-        for protocol in (2, 4):
-            files[f"{name}, protocol {protocol}"] = pickle.dumps(root, protocol)
-        files[f"{name}, zip"] = zipped(pickle.dumps(root, 2))
-    return files
-
-
-def prefixed() -> dict[str, bytes]:
-    """Names that begin as allowed ones do."""
-    names = [
-        ("torch", "storage.os.system"),
-        ("torch.storage", "io.open"),
-        ("torch.storage", "_load_from_bytes.__globals__"),
-        ("torch.storage", "torch.load"),
-        ("torch._utils", "_rebuild_tensor_v2.__globals__.__getitem__"),
-        ("torch.nn.modules.container", "Sequential.forward.__globals__"),
-        ("torch.nn.modules.module", "os.system"),
-        ("torch.hub", "load"),
-        ("torch.utils.collect_env", "run"),
-        ("collections", "OrderedDict.fromkeys"),
-        ("collections", "namedtuple"),
-        ("numpy", "dtype.__class__.__subclasses__"),
-        ("numpy.testing._private.utils", "runstring"),
-        ("numpy.core.multiarray", "_reconstruct.__self__"),
-        ("numpy", "load"),
-        ("dnnlib.util", "EasyDict.update"),
-        ("dnnlib.util", "open_url"),
-        ("dnnlib", "util.EasyDict"),
-        ("torch_utils", "persistence._reconstruct_persistent_obj"),
-        ("torch_utils.persistence", "_src_to_module"),
-        ("builtins", "set.__class__"),
-        ("builtins", "getattr"),
-        ("builtins", "__import__"),
-        ("argparse", "Namespace.__init__"),
-        ("argparse", "FileType"),
-        ("copyreg", "__newobj__"),
-        ("_codecs", "lookup"),
-        ("os", "system"),
-        ("posix", "system"),
-        ("nt", "system"),
-    ]
-    return {f"{module} {name}": named_call(module, name, text("x")) for module, name in names}
-
-
 def broken() -> dict[str, bytes]:
     """Files that ask for too much, contradict themselves, or are something else."""
     deep = 200_000
@@ -165,6 +64,8 @@ def broken() -> dict[str, bytes]:
         "web page": b"<!DOCTYPE html><html><body>Quota exceeded</body></html>",
         "git-lfs pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
         "noise": bytes(range(256)) * 64,
+        "checkpoint in a gzip": gzip.compress(pickle.dumps({"g_ema": {}}, 4)),
+        "checkpoint in a tar": _tar(pickle.dumps({"g_ema": {}}, 4)),
         "one byte": b"\x80",
         "stop": b"\x80\x04.",
         "only a number": pickle.dumps(3),
@@ -192,6 +93,15 @@ def broken() -> dict[str, bytes]:
         "unknown memo": b"\x80\x04h\x07.",
     }
     return files | broken_containers() | broken_methods() | broken_generators()
+
+
+def _tar(data: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        info = tarfile.TarInfo("model.pt")
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
 
 
 def broken_containers() -> dict[str, bytes]:
@@ -231,10 +141,10 @@ def broken_containers() -> dict[str, bytes]:
     return files
 
 
-def saved(root: Any) -> bytes:
+def saved(root: Any, *, old: bool = False) -> bytes:
     """torch.save in memory."""
     out = io.BytesIO()
-    torch.save(root, out)
+    torch.save(root, out, _use_new_zipfile_serialization=not old)
     return out.getvalue()
 
 
@@ -301,6 +211,10 @@ def honest_files(folder: Path) -> dict[str, bytes]:
     honest_generators(folder)
     saved = {"g_ema": as_tensors(rosinality_state(8)), "latent_avg": torch.zeros(24)}
     torch.save(saved, folder / "zip.pt")
+    beside = {"args": argparse.Namespace(lr=0.002), "at": datetime(2024, 5, 1), "from": Path("a/b")}
+    wrapped = {f"module.{name}": tensor for name, tensor in saved["g_ema"].items()}
+    torch.save({**saved, **beside, "g_ema": wrapped}, folder / "beside.pt")
+    save_network(Mapping(MappingConfig(8, 8, 2, 2, 8, embed_dim=0)), folder / "own.safetensors")
     torch.save(saved, folder / "old.pt", _use_new_zipfile_serialization=False)
     matrix = {"linear.weight": torch.zeros(1024, 3)}
     torch.save({"A_matrix": matrix, "w_plus": True}, folder / "matrix.pt")
@@ -314,40 +228,3 @@ def honest_files(folder: Path) -> dict[str, bytes]:
     table = [[torch.ones(size).numpy() for size in sizes] for _ in range(2)]
     (folder / "S_mean_std").write_bytes(pickle.dumps(table, 3))
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-def mutated(data: bytes, rng: random.Random) -> bytes:
-    """A few bytes changed; of a zip, half the time inside its pickle, with the zip made good again."""
-    if data.startswith(b"PK\x03\x04") and rng.random() < 0.5:
-        try:
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                entries = {info.filename: archive.read(info) for info in archive.infolist()}
-        except (zipfile.BadZipFile, OSError, EOFError):
-            return _changed(data, rng)
-        pickled = [name for name in entries if name.endswith("data.pkl")]
-        return zipfile_of({**entries, **{name: _changed(entries[name], rng) for name in pickled}})
-    return _changed(data, rng)
-
-
-def _changed(data: bytes, rng: random.Random) -> bytes:
-    """A few bytes changed, taken out, doubled or put in; mostly where the structure is, at both ends."""
-    out = bytearray(data)
-    for _ in range(rng.randint(1, 4)):
-        near = rng.choice((len(out), 3000))
-        at = rng.randrange(min(near, len(out)))
-        if rng.random() < 0.4:
-            at = len(out) - 1 - at
-        kind = rng.randrange(4)
-        if kind == 0:
-            out[at] = rng.randrange(256)
-        elif kind == 1:
-            del out[at : at + rng.randint(1, 8)]
-        elif kind == 2:
-            out[at:at] = out[at : at + rng.randint(1, 40)]
-        else:
-            out[at:at] = rng.choice(
-                (b"(", b"R", b"\x93", b"b", b"0", b"h\x01", b"\x85", b"c", b"s", b"}", b"Q", b".")
-            )
-        if not out:
-            return b"\x80"
-    return bytes(out)
