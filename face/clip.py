@@ -6,8 +6,7 @@ mean, which leaves them within .04 outer eye distances; everything else is kept 
 can tell.
 """
 
-import os
-import zipfile
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from face.errors import BadMotion
 from face.face_model import FaceModel, face_model
+from face.files import replace_file
 from face.motion import BLENDSHAPES, LANDMARKS, Motion
 
 FORMAT = 1
@@ -68,14 +68,10 @@ def save_clip(path: Path, motions: Sequence[Motion]) -> None:
         "mean_shape": mean_shape.astype(np.float32),
         "has_neutral": np.bool_(neutral is not None),
     }
+    archive = io.BytesIO()
+    np.savez_compressed(archive, allow_pickle=False, **arrays)
     try:
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with part.open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, **arrays)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        replace_file(path, archive.getvalue())
     except OSError as error:
         raise BadMotion(
             f"{path} cannot be written ({error.strerror}), expected a writable folder; choose another"
@@ -127,19 +123,21 @@ def _read(path: Path) -> dict[str, NDArray[np.generic]]:
             arrays = {name: stored[name] for name in FIELDS}
     except FileNotFoundError:
         raise BadMotion(f"{path} is not there, expected a motion clip (.npz); check the path") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+    except BadMotion:
+        raise
+    except Exception as error:  # what a damaged archive raises is an open list, down to tokenize's errors
         raise BadMotion(
             f"{path.name} cannot be read as a motion clip ({type(error).__name__}); {cure}"
         ) from None
-    if int(arrays["format"]) != FORMAT:
-        raise BadMotion(f"{path.name} has format {int(arrays['format'])}, expected {FORMAT}; {cure}")
     count = arrays["captured_s"].shape[0] if arrays["captured_s"].ndim == 1 else -1
     for name, wanted in FIELDS.items():
         shape = tuple(count if side == "N" else side for side in wanted)
         if arrays[name].shape != shape:
             raise BadMotion(f"{path.name}: {name} is {arrays[name].shape}, expected {shape}; {cure}")
-        if not np.isfinite(np.asarray(arrays[name], np.float64)).all():
-            raise BadMotion(f"{path.name}: {name} holds numbers that are not finite; {cure}")
+        if arrays[name].dtype.kind not in "fiub" or not np.isfinite(arrays[name]).all():
+            raise BadMotion(f"{path.name}: {name} holds what are no finite numbers; {cure}")
+    if int(arrays["format"]) != FORMAT:
+        raise BadMotion(f"{path.name} has format {int(arrays['format'])}, expected {FORMAT}; {cure}")
     if count < 1 + int(bool(arrays["has_neutral"])):
         raise BadMotion(f"{path.name} holds no motion, expected at least one frame; {cure}")
     return arrays

@@ -29,6 +29,7 @@ from realtime.console import note
 from realtime.machine import installed
 
 INTERRUPTED = 130
+ENDINGS = ("SIGTERM", "SIGHUP", "SIGBREAK")  # a service manager, a closed terminal, Windows' Ctrl-Break
 # name: what it runs, an example. Those of SETTINGS have a table in the settings file.
 COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
     "demo": (demo, "facepuppet demo --out demo.mp4"),
@@ -67,7 +68,9 @@ app.add_typer(train_app)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; the exit status."""
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)
+        for number in (getattr(signal, name) for name in ENDINGS if hasattr(signal, name)):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has us ignore a closed terminal
+                signal.signal(number, _interrupt)
     with quiet_natives():
         try:
             status: Any = app(args=arguments, prog_name="facepuppet", standalone_mode=False, obj=SETTINGS)
@@ -88,7 +91,9 @@ def _usage(error: typer.TyperException) -> str:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """A service manager's wish to end is Ctrl-C to us: recordings are finished, cameras closed."""
+    """Any wish to end is Ctrl-C to us: recordings are finished, cameras closed, nothing half made is left."""
+    if number != signal.SIGTERM:  # shell and system both tell of a closed terminal, once is enough
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -7,6 +7,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -24,7 +25,8 @@ STATUS_IN_A_LOG_S = 10.0
 
 def note(line: str) -> None:
     """One line for a person, on standard error: standard output is for results."""
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):  # nobody is there to read it: the terminal was closed
+        print(line, file=sys.stderr, flush=True)
 
 
 def tell(line: str) -> None:

@@ -98,6 +98,10 @@ class Mailbox:
             self._changed.notify_all()
             return item
 
+    @property
+    def stopped(self) -> bool:
+        return self._stopped
+
     def finish(self) -> None:
         """Nothing will be put any more; the last item can still be taken."""
         with self._changed:
@@ -151,12 +155,15 @@ class Pipeline:
         self._stages = [_Stage("source", None), *map(_Stage, names, self._boxes)]
         self._deliveries = Deliveries()
         self._failed = threading.Lock()
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self._started_s: float | None = None
         self._ended_s: float | None = None
 
     def run(self) -> None:
-        """Until the source ends; raises what a stage raised first, and Ctrl-C once it has cleaned up."""
+        """Until the source ends; raises what a stage raised first, and Ctrl-C once it has cleaned up.
+
+        What a stage raises whose results nobody takes any more, as after `stop`, is only logged.
+        """
         if self._started_s is not None:
             raise ValueError("this line has already run; build a new Pipeline")
         self._started_s = time.perf_counter()
@@ -171,8 +178,8 @@ class Pipeline:
             self._guarded(len(bodies), self._deliver)
         finally:
             self.stop()
-            self._leave(threads)
             self._ended_s = time.perf_counter()
+            self._leave(threads)
         if self._error is not None:
             raise self._error
 
@@ -207,17 +214,28 @@ class Pipeline:
             body()
         except (_Ended, EndOfLine):
             log.debug("%s ended", self._stages[number].name)
-        except Exception as error:
-            with self._failed:
-                if self._error is None:
-                    error.add_note(f"in the line's stage {self._stages[number].name!r}")
-                    self._error = error
-            self.stop()
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and number == len(self._boxes):
+                raise  # the caller's thread, where signals arrive
+            self._fail(number, error)
         finally:
             if number > 0:
                 self._boxes[number - 1].stop()
             if number < len(self._boxes):
                 self._boxes[number].finish()
+
+    def _fail(self, number: int, error: BaseException) -> None:
+        """Keep the error for `run` to raise, if it is the first and somebody still takes the stage's work."""
+        name = self._stages[number].name
+        if not isinstance(error, Exception):  # sys.exit() in somebody's library must not look like an end
+            error = RuntimeError(f"{name} raised {error!r}").with_traceback(error.__traceback__)
+        with self._failed:
+            if self._boxes[min(number, len(self._boxes) - 1)].stopped:
+                log.warning("%s failed after the end of the line: %s: %s", name, type(error).__name__, error)
+            else:
+                error.add_note(f"in the line's stage {name!r}")
+                self._error = error
+                self.stop()
 
     def _feed(self) -> None:
         stage, outbox = self._stages[0], self._boxes[0]

@@ -47,10 +47,10 @@ class LineStats:
     captured: int  # frames the device made, those included that the source itself lost
     delivered: int
     dropped: int
-    fps: float  # delivered a second over the last WINDOW_S
-    mean_fps: float  # delivered a second since the first delivery
+    fps: float  # delivered a second over the last WINDOW_S, until now
+    mean_fps: float  # delivered a second since the first delivery, until now
     jitter_ms: float  # standard deviation of the recent intervals between two deliveries
-    longest_gap_ms: float  # longest interval between two deliveries since the start: the worst stall
+    longest_gap_ms: float  # longest interval between two deliveries, or since the last: the worst stall
     silent_s: float  # since the last delivery; how long the picture has been standing still
     latency_recent: Percentiles  # capture to delivered
     latency_total: Percentiles
@@ -134,6 +134,7 @@ class Deliveries:
     def __init__(self, window_s: float = WINDOW_S, capacity: int = CAPACITY) -> None:
         self.latency = Durations(window_s, capacity)
         self._intervals = Durations(window_s, capacity)
+        self._window_s = window_s
         self._first_s = self._last_s = math.nan
 
     def add(self, captured_s: float, now_s: float) -> None:
@@ -147,20 +148,22 @@ class Deliveries:
 
     def stats(self, *, started_s: float, now_s: float, stages: tuple[StageStats, ...]) -> LineStats:
         """The line's figures; `stages` runs from the source to the sink."""
-        recent_ms = self._intervals.recent_ms(now_s)
-        intervals, spent_s = self._intervals.count, self._last_s - self._first_s
-        dropped = sum(stage.dropped for stage in stages)
-        never = math.isnan(self._last_s)
+        recent_ms, first_s, last_s = self._intervals.recent_ms(now_s), self._first_s, self._last_s
+        never = math.isnan(last_s)
+        silent_s = max(now_s - (started_s if never else last_s), 0.0)  # one may be delivered while we count
+        standing_s = 0.0 if never else silent_s  # the interval under way
+        counted_s = min(self._window_s, float(recent_ms.sum()) / 1000 + standing_s)
+        spent_s = 0.0 if never else last_s - first_s + standing_s
         return LineStats(
             elapsed_s=now_s - started_s,
             captured=stages[0].done + stages[0].dropped,
             delivered=self.latency.count,
-            dropped=dropped,
-            fps=1000.0 / float(recent_ms.mean()) if recent_ms.size and recent_ms.mean() > 0 else 0.0,
-            mean_fps=intervals / spent_s if intervals and spent_s > 0 else 0.0,
+            dropped=sum(stage.dropped for stage in stages),
+            fps=recent_ms.size / counted_s if counted_s > 0 else 0.0,
+            mean_fps=self._intervals.count / spent_s if spent_s > 0 else 0.0,
             jitter_ms=float(recent_ms.std()) if recent_ms.size else 0.0,
-            longest_gap_ms=self._intervals.max_ms,
-            silent_s=now_s - (started_s if never else self._last_s),
+            longest_gap_ms=max(self._intervals.max_ms, 1000 * standing_s),
+            silent_s=silent_s,
             latency_recent=self.latency.recent(now_s),
             latency_total=self.latency.total(),
             stages=stages,

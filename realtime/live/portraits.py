@@ -14,6 +14,7 @@ from methods.subject import find_portraits
 logger = logging.getLogger(__name__)
 
 KEPT = 9  # enrolled puppets kept for an instant return
+ON_SHOW = 2  # the newest: one that the line may still draw, and one on its way there
 
 Opener = Callable[[str, Path], Puppet]  # method, portrait
 
@@ -131,8 +132,11 @@ class Wardrobe:
             added = [path for path in self._portraits if path not in found and path.exists()]
             self._portraits = [*found, *added]
             self._worn = self._portraits.index(worn) if worn in self._portraits else -1
-            self._dropped += self._kept.values()  # one of them is on show
+            left = [*self._dropped, *self._kept.values()]
+            left, self._dropped = left[:-ON_SHOW], left[-ON_SHOW:]
             self._kept.clear()
+        for puppet in left:
+            puppet.close()
         self._say(f"{len(found)} portraits")
 
     def _ask(self, method: str, path: Path) -> None:
@@ -157,6 +161,8 @@ class Wardrobe:
                 wish, self._wanted = self._wanted, None
                 self._busy = wish[1]
                 puppet = self._kept.get(wish)
+                if puppet is not None:
+                    self._keep(wish, puppet)  # the newest now, so that nothing closes it on its way
             if puppet is None:
                 puppet = self._enrol(*wish)
             if puppet is not None:

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -52,7 +53,12 @@ class TerminalKeys:
         number = sys.stdin.fileno()
         before = termios.tcgetattr(number)
         tty.setcbreak(number)
-        return lambda: termios.tcsetattr(number, termios.TCSADRAIN, before)
+
+        def restore() -> None:
+            with suppress(termios.error):  # the terminal was closed meanwhile
+                termios.tcsetattr(number, termios.TCSADRAIN, before)
+
+        return restore
 
     def _read_posix(self) -> None:
         select = importlib.import_module("select").select
@@ -61,7 +67,10 @@ class TerminalKeys:
             ready, _, _ = select([number], [], [], POLL_S)
             if not ready:
                 continue
-            typed = os.read(number, 64)
+            try:
+                typed = os.read(number, 64)
+            except OSError:  # the terminal was closed
+                return
             if not typed:
                 return
             for key in split_keys(typed):

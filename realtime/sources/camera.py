@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face.arrays import Image
-from face.errors import CameraUnavailable, WrongUse
+from face.errors import PuppetError
 from face.frame import Frame
-from realtime.sources.opencv_device import Device, open_device, shown
+from realtime.sources.opencv_device import DRIVER_ERRORS, Device, is_picture, open_device, shown
 
 LOST_AFTER_S = 0.5  # without a picture for this long, the device is opened again
 BETWEEN_FAILURES_S = 0.01
@@ -125,7 +125,7 @@ class Camera:
                 try:
                     self._grab_until_lost(device)
                 finally:
-                    device.release()
+                    self._release(device)
                 device = self._opened_again()
         except Exception as error:  # handed to the thread that iterates
             with self._state:
@@ -148,10 +148,10 @@ class Camera:
                 return False
             captured_s = time.perf_counter()
             whole, picture = device.retrieve()
-        except cv2.error as error:
+        except DRIVER_ERRORS as error:
             logger.debug("camera %s: %s", self._name, error)
             return False
-        if not whole or picture is None or picture.size == 0:
+        if not whole or not is_picture(picture):
             return False
         self._size = (picture.shape[1], picture.shape[0])
         self._measure(captured_s)
@@ -160,6 +160,12 @@ class Camera:
             self._count += 1
             self._state.notify_all()
         return True
+
+    def _release(self, device: Device) -> None:
+        try:
+            device.release()
+        except DRIVER_ERRORS as error:
+            logger.debug("camera %s: %s", self._name, error)
 
     def _measure(self, captured_s: float) -> None:
         """Frames a second over the last second."""
@@ -177,11 +183,18 @@ class Camera:
         self.connected, self.fps = False, 0.0
         self._recent.clear()
         logger.warning("camera %s gives no pictures; opening it again every %g s", self._name, self._retry_s)
+        said = ""
         while not self._closing.wait(self._retry_s):
             try:
                 device = self._open()
-            except (CameraUnavailable, WrongUse) as error:
+            except PuppetError as error:
                 logger.debug("%s", error)
+                continue
+            except Exception as error:  # a camera on its way back may raise anything; it may still come
+                line = f"camera {self._name}: {type(error).__name__}: {error}"
+                if line != said:
+                    logger.warning("%s", line)
+                said = line
                 continue
             logger.warning("camera %s is back", self._name)
             self.connected = True

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import cv2
+import numpy as np
 
 from face.errors import CameraUnavailable, WrongUse
 from realtime.sources.devices import (
@@ -27,6 +28,7 @@ FIRST_PICTURE_S = 3.0  # a camera that is slower to give its first one is taken 
 BETWEEN_TRIES_S = 0.01
 NETWORK_TIMEOUT_MS = 5000
 DRIVER_TIMEOUT_S = 2  # how long a V4L2 grab may hang before it fails
+DRIVER_ERRORS = (cv2.error, OSError, RuntimeError)  # what a camera raises that is half there
 PROBED = 6  # indices that are tried where the system does not list its cameras
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,13 @@ class Device(Protocol):
     def grab(self) -> bool: ...
     def retrieve(self) -> tuple[bool, Any]: ...
     def release(self) -> None: ...
+
+
+def is_picture(found: Any) -> bool:
+    """True for (H, W, 3 or 4) or (H, W) uint8: drivers also hand out raw and 16-bit data."""
+    if not isinstance(found, np.ndarray) or found.dtype != np.uint8 or not found.size:
+        return False
+    return found.ndim == 2 or (found.ndim == 3 and found.shape[2] in (3, 4))
 
 
 def shown(address: int | str) -> str:
@@ -74,22 +83,34 @@ def open_device(
     backend = _backend(where)
     timeouts = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
     limits = [value for timeout in timeouts for value in (timeout, NETWORK_TIMEOUT_MS)]
-    device = capture(where, backend, limits if backend == cv2.CAP_FFMPEG else [])
-    opened = device.isOpened()
-    if opened:
-        if backend != cv2.CAP_FFMPEG:
-            _ask_for(device, backend, size, fps)
-        deadline_s = time.perf_counter() + FIRST_PICTURE_S
-        while time.perf_counter() < deadline_s:
-            whole, picture = device.read()
-            if whole:
-                got = (picture.shape[1], picture.shape[0])
+    device, opened = None, False
+    try:
+        device = capture(where, backend, limits if backend == cv2.CAP_FFMPEG else [])
+        opened = device.isOpened()
+        if opened:
+            if backend != cv2.CAP_FFMPEG:
+                _ask_for(device, backend, size, fps)
+            got = _size_of_first(device)
+            if got is not None:
                 if got != size:
                     logger.info("camera %s gives %d x %d, asked: %d x %d", shown(address), *got, *size)
                 return device
-            time.sleep(BETWEEN_TRIES_S)
-    device.release()
+    except DRIVER_ERRORS as error:
+        logger.debug("camera %s: %s", shown(address), error)
+    if device is not None:
+        device.release()
     raise CameraUnavailable(_why_not(address, where, opened))
+
+
+def _size_of_first(device: cv2.VideoCapture) -> tuple[int, int] | None:
+    """Width and height of the first picture; None when none came in time."""
+    deadline_s = time.perf_counter() + FIRST_PICTURE_S
+    while time.perf_counter() < deadline_s:
+        whole, picture = device.read()
+        if whole and is_picture(picture):
+            return picture.shape[1], picture.shape[0]
+        time.sleep(BETWEEN_TRIES_S)
+    return None
 
 
 def _ask_for(device: cv2.VideoCapture, backend: int, size: tuple[int, int], fps: float) -> None:

@@ -45,6 +45,20 @@ NEUTRAL_S = 0.6  # to ease to another neutral
 AWAY_S = 5.0  # after this the driver has sat down anew
 USUAL_DT_S = 1 / 30  # between frames whose times do not rise
 SHORTEST_DT_S, LONGEST_DT_S = 0.004, 1.0
+# Beyond these a detector did not find a face but broke.
+FARTHEST = 10.0  # a landmark from the picture's corner, in picture sides
+TURNED, SCORED = 360.0, 2.0  # degrees; a score of 1 is the most
+THINNEST_PX = 0.5  # standard deviation of the landmarks across a face: in full profile half of that along it
+
+
+def is_face(face: Face, side_px: int) -> bool:
+    """False for one that is not finite or has no area: it would stay in the filters for good."""
+    parts = ((face.landmarks, FARTHEST * side_px), (face.rotation, TURNED), (face.blendshapes, SCORED))
+    if not all(np.abs(part).max() <= most for part, most in parts):  # nan is not <= anything
+        return False
+    points = face.landmarks[:, :2] - face.landmarks[:, :2].mean(0, dtype=np.float64)
+    thinnest, _ = np.linalg.eigvalsh(points.T @ points / len(points))  # variances, rising
+    return bool(thinnest >= THINNEST_PX**2)
 
 
 class Detector(Protocol):
@@ -152,8 +166,8 @@ class FaceTracker:
 
     `gains` (pose, expression, eyes: 1 each) scale the movement against the neutral; `relative=False` gives
     motions without one; `mirror` gives them as of the mirror image of the picture. With a `store` the neutral
-    of `source_name` is kept from run to run; `start_from_kept=False` measures it anew. `seed` decides the
-    idle life. Raises ModelUnavailable on entering.
+    of `source_name` is kept from run to run, written on leaving; `start_from_kept=False` measures it anew.
+    `seed` decides the idle life. Raises ModelUnavailable on entering.
     """
 
     def __init__(
@@ -180,6 +194,7 @@ class FaceTracker:
         self._smoother = MotionSmoother()
         self.set_smoothing(smoothing)
         self._neutral = Neutral(kept)
+        self._measured: KeptNeutral | None = None  # in this run
         self._published: tuple[tuple[int, tuple[int, int], bool], Motion] | None = None
         self._idle: IdleMotion | None = None  # None while there is a face
         self._idle_s = 0.0
@@ -197,6 +212,8 @@ class FaceTracker:
 
     def __exit__(self, *exc_info: object) -> None:
         self._detector.__exit__(*exc_info)
+        if self._store is not None and self._measured is not None:  # now: a slow disk would halt the picture
+            self._store.save(self._source_name, self._measured)
 
     def calibrate(self) -> None:
         """Take the next half second of the face for its rest, and keep it for the next run."""
@@ -220,7 +237,8 @@ class FaceTracker:
         image, mirror = frame.image, self._mirror
         size = (image.shape[1], image.shape[0])
         dt_s = self._clock(frame)
-        face = self._follow(self._detector(image, self._clock.stamp_ms), dt_s)
+        found = self._detector(image, self._clock.stamp_ms)
+        face = self._follow([each for each in found if is_face(each, max(size))], dt_s)
         if face is None:
             target = self._without_face(dt_s)
         else:
@@ -280,9 +298,7 @@ class FaceTracker:
         if self._calibrate:
             self._calibrate = False
             self._neutral.ask()
-        measured = self._neutral.see(vector, dt_s)
-        if measured is not None and self._store is not None:
-            self._store.save(self._source_name, measured)
+        self._measured = self._neutral.see(vector, dt_s) or self._measured
 
     def _neutral_motion(
         self, neutral: Floats, size: tuple[int, int], mirror: bool, captured_s: float

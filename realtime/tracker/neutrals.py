@@ -2,18 +2,17 @@
 """Drivers' neutrals, kept from run to run: one small file a source. Knows no tracker, no camera."""
 
 import hashlib
+import io
 import logging
-import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from engines.folders import config_folder
 from face.arrays import Floats
+from face.files import replace_file
 from face.motion_vector import SIZE
 
 log = logging.getLogger(__name__)
@@ -42,19 +41,19 @@ class NeutralStore:
     def path(self, source_name: str) -> Path:
         """The file for a source: readable, and unique although characters are replaced."""
         readable = re.sub(r"[^A-Za-z0-9]+", "-", source_name).strip("-")[:40]
-        unique = hashlib.sha256(source_name.encode()).hexdigest()[:8]
+        unique = hashlib.sha256(source_name.encode(errors="backslashreplace")).hexdigest()[:8]
         return self._folder / f"{readable or 'source'}-{unique}.npz"
 
     def load(self, source_name: str) -> KeptNeutral | None:
         """What was kept for the source; None when there is nothing, or nothing readable."""
         path = self.path(source_name)
-        if not path.exists():
-            return None
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 version, chosen = int(stored["version"]), bool(stored["chosen"])
                 vector = stored["vector"].astype(np.float32)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except Exception as error:  # what a damaged archive raises is an open list, down to tokenize's errors
             log.warning("%s is ignored: it cannot be read (%s)", path, error)
             return None
         if version != VERSION or vector.shape != (SIZE,) or not np.isfinite(vector).all():
@@ -63,15 +62,11 @@ class NeutralStore:
         return KeptNeutral(vector, chosen)
 
     def save(self, source_name: str, neutral: KeptNeutral) -> None:
-        """Keeps the neutral for the next run, in place of the one before."""
-        path = self.path(source_name)
-        half = path.with_suffix(f".{os.getpid()}.part")
+        """Keeps the neutral for the next run, in place of the one before; waits for the disk."""
+        path, archive = self.path(source_name), io.BytesIO()
+        np.savez_compressed(archive, version=VERSION, chosen=neutral.chosen, vector=neutral.vector)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with half.open("wb") as file:
-                np.savez_compressed(file, version=VERSION, chosen=neutral.chosen, vector=neutral.vector)
-            half.replace(path)
+            replace_file(path, archive.getvalue())
         except OSError as error:
             log.warning("the neutral is not kept: %s cannot be written (%s)", path, error)
-            with suppress(OSError):
-                half.unlink()

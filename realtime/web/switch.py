@@ -89,10 +89,11 @@ class SourceSwitch:
             name, opened_s = self.chosen, time.perf_counter()
             try:
                 yield from self._frames_of(name)
-            except PuppetError as error:
+            except Exception as error:  # a driver's or decoder's own too: the page lives on
                 if name == self._first:
                     raise
-                self._leave(name, str(error))
+                ours = isinstance(error, PuppetError)
+                self._leave(name, str(error) if ours else f"{name} failed: {type(error).__name__}: {error}")
                 continue
             if self._closed or self.chosen != name:
                 continue

@@ -12,7 +12,7 @@ from waiting import HANG_S
 
 from realtime.commands.run import run
 from realtime.live.keys import KEYS, press
-from realtime.live.terminal import TerminalKeys, split_keys
+from realtime.live.terminal import POLL_S, TerminalKeys, split_keys
 
 # What users of avatarify have in their fingers (its README), as far as it has a meaning here.
 AVATARIFY = "1234567890adxfwsuhjkUHJKZrtliob"
@@ -115,6 +115,32 @@ def test_a_terminal_hands_over_single_keys_and_is_put_back(monkeypatch: pytest.M
         assert pressed == ["x"]
         assert termios.tcgetattr(terminal) == before
     os.close(ours)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="terminals of this kind are POSIX's")
+@pytest.mark.parametrize("error", [None, OSError(5, "Input/output error")], ids=["end of file", "error"])
+def test_a_terminal_that_is_closed_ends_the_keys_without_an_error(
+    error: OSError | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pty
+
+    def gone(number: int, count: int) -> bytes:
+        assert error is not None
+        raise error
+
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "r") as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        with TerminalKeys(print):
+            if error is None:
+                os.close(ours)
+            else:
+                monkeypatch.setattr(os, "read", gone)
+                os.write(ours, b"x")
+            time.sleep(2 * POLL_S)
+            assert "keys" not in [thread.name for thread in threading.enumerate()]
+    if error is not None:
+        os.close(ours)
 
 
 def test_without_a_terminal_no_key_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,3 +110,19 @@ def test_unwritable_place_is_refused_and_leaves_nothing(motions, tmp_path):
     with pytest.raises(BadMotion, match="cannot be written"):
         save_clip(tmp_path / "no" / "clip.npz", motions[:2])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_flipped_bit_is_said_in_one_line_whatever_numpy_raises(motions, tmp_path):
+    path = tmp_path / "clip.npz"
+    save_clip(path, motions[:3])
+    whole, refused = path.read_bytes(), 0
+    for bit in np.random.default_rng(1).integers(8 * len(whole), size=200):
+        broken = bytearray(whole)
+        broken[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(broken)
+        try:
+            load_clip(path)
+        except BadMotion as error:
+            refused += 1
+            assert "clip.npz" in str(error) and "\n" not in str(error)
+    assert refused > 100

@@ -5,7 +5,7 @@ import itertools
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -258,6 +258,151 @@ def test_a_stage_may_end_the_line_on_purpose_without_an_error() -> None:
     sink = Notebook()
     play(Clip(), only_five, sink=sink)
     assert sink.indices == [0, 1, 2, 3, 4]
+
+
+def raising(error: BaseException) -> Callable[[Frame], Image]:
+    def step(frame: Frame) -> Image:
+        if frame.index >= 3:  # live, any single one may be overtaken
+            raise error
+        return frame.image
+
+    return step
+
+
+class Leaving(Notebook):
+    """A sink whose library ends the program."""
+
+    def __call__(self, frame: Frame) -> None:
+        raise SystemExit(0)
+
+
+class LeavingClip(Clip):
+    def __iter__(self) -> Iterator[Frame]:
+        yield from itertools.islice(super().__iter__(), 2)
+        raise SystemExit(0)
+
+
+@pytest.mark.parametrize("every_frame", [False, True])
+@pytest.mark.parametrize(
+    ("source", "steps", "sink", "said"),
+    [
+        (Clip(interval_s=0.001), (raising(SystemExit(0)),), Notebook(), "step raised SystemExit"),
+        (Clip(interval_s=0.001), (raising(GeneratorExit()),), Notebook(), "step raised GeneratorExit"),
+        (
+            Clip(interval_s=0.001),
+            (raising(KeyboardInterrupt()),),
+            Notebook(),
+            "step raised KeyboardInterrupt",
+        ),
+        (LeavingClip(), (Brighter(),), Notebook(), "source raised SystemExit"),
+        (Clip(interval_s=0.001), (Brighter(),), Leaving(), "sink raised SystemExit"),
+    ],
+    ids=["step exits", "step ends a generator", "step interrupts", "source exits", "sink exits"],
+)
+def test_a_stage_that_would_end_the_program_fails_the_line(
+    source: Clip, steps: tuple, sink: Notebook, said: str, every_frame: bool
+) -> None:
+    with pytest.raises(RuntimeError, match=said):
+        Pipeline(source, *steps, sink=sink, every_frame=every_frame).run()
+
+
+class Stumbling:
+    """Fails at a frame from the fourth on, a moment after the line was quit."""
+
+    def __init__(self) -> None:
+        self.inside, self.quit = threading.Event(), threading.Event()
+
+    def __call__(self, frame: Frame) -> Image:
+        if frame.index >= 3:
+            self.inside.set()
+            assert self.quit.wait(5)
+            time.sleep(0.05)
+            raise OSError(19, "No such device")
+        return frame.image
+
+    def frames(self) -> Iterator[Frame]:
+        for frame in Clip(interval_s=0.01).__iter__():
+            self(frame)
+            yield frame
+
+
+@pytest.mark.parametrize(
+    ("stage", "way"),
+    [("source", "stop"), ("source", "end"), ("step", "stop"), ("step", "end"), ("sink", "stop")],
+)
+def test_an_error_after_quitting_leaves_the_quit_a_success_and_is_said(
+    stage: str, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    stumbling, sink = Stumbling(), Notebook()
+
+    def ended(frame: Frame) -> None:
+        if way == "end":
+            assert stumbling.inside.wait(5)
+            stumbling.quit.set()
+            raise EndOfLine
+
+    class Window(Notebook):
+        def __call__(self, frame: Frame) -> None:
+            stumbling(frame)
+
+    line = Pipeline(
+        stumbling.frames() if stage == "source" else Clip(interval_s=0.01),  # type: ignore[arg-type]
+        Step("mover", stumbling if stage == "step" else Brighter()),
+        sink=Window() if stage == "sink" else sink,
+        on_delivered=ended,
+    )
+
+    def quit_it() -> None:
+        assert stumbling.inside.wait(5)
+        line.stop()
+        stumbling.quit.set()
+
+    if way == "stop":
+        threading.Thread(target=quit_it).start()
+    line.run()
+    assert "after the end of the line: OSError: [Errno 19] No such device" in caplog.text
+
+
+def test_the_end_of_a_file_does_not_hide_an_error_in_its_last_frames() -> None:
+    def late(frame: Frame) -> Image:
+        if frame.index == 3:
+            time.sleep(0.1)  # the source has ended
+            raise ZeroDivisionError("a step broke")
+        return frame.image
+
+    with pytest.raises(ZeroDivisionError):
+        play(Clip(frames=4), late, sink=Notebook())
+
+
+def test_capture_to_sink_ends_when_the_sink_has_taken_the_frame() -> None:
+    line = Pipeline(Clip(frames=5, interval_s=0.03), sink=Notebook(takes_s=0.02))
+    line.run()
+    stats = line.stats()
+    assert stats.latency_total.p50_ms > 19 and stats.latency_recent.p50_ms > 19
+    assert stats.stages[-1].total.p50_ms > 19
+
+
+def test_after_the_run_the_figures_stand() -> None:
+    line = Pipeline(Clip(frames=20, interval_s=0.005), Slow(0.0), sink=Notebook())
+    line.run()
+    first = line.stats()
+    time.sleep(0.05)
+    assert line.stats() == first
+
+
+def test_waiting_for_a_stuck_stage_is_no_gap_of_the_picture() -> None:
+    stuck = threading.Event()
+
+    def stick(frame: Frame) -> Image:
+        if frame.index >= 10:
+            stuck.set()
+            time.sleep(20)
+        return frame.image
+
+    line = Pipeline(Clip(interval_s=0.01), stick, sink=Notebook())
+    threading.Thread(target=lambda: (stuck.wait(5), line.stop())).start()
+    line.run()
+    assert line.stats().longest_gap_ms < 1000 * 0.3
 
 
 def test_stop_before_run_is_kept() -> None:

@@ -74,21 +74,58 @@ def test_the_line_is_described_by_an_example_counted_by_hand() -> None:
     assert (stats.captured, stats.delivered, stats.dropped) == (6, 4, 2)
     assert stats.drop_rate == pytest.approx(2 / 6)
     assert stats.elapsed_s == pytest.approx(1.9)
-    assert [stats.fps, stats.mean_fps] == pytest.approx([7.5, 7.5])  # intervals of 100, 100 and 200 ms
+    assert [stats.fps, stats.mean_fps] == pytest.approx([3 / 0.9] * 2)  # three more within 0.9 s
     assert stats.jitter_ms == pytest.approx(47.140452)  # sqrt((33.3^2 + 33.3^2 + 66.7^2) / 3)
-    assert stats.longest_gap_ms == pytest.approx(200)
+    assert stats.longest_gap_ms == pytest.approx(500), "it is the one under way"
     assert stats.silent_s == pytest.approx(0.5)
     assert stats.latency_recent.p50_ms == pytest.approx(30.0)  # 20, 20, 40, 40
     assert stats.latency_recent.max_ms == pytest.approx(40.0)
 
 
-def test_a_line_that_stopped_delivering_has_no_rate_left() -> None:
+ONE_STAGE = (StageStats("source", 3, 0, Percentiles(), Percentiles()),)
+
+
+def steady(fps: int, seconds: float) -> Deliveries:
+    """Deliveries from 0 s on."""
     deliveries = Deliveries()
-    for delivered_s in (10.0, 10.1, 10.2):
-        deliveries.add(delivered_s, delivered_s)
-    stages = (StageStats("source", 3, 0, Percentiles(), Percentiles()),)
-    stats = deliveries.stats(started_s=10.0, now_s=60.0, stages=stages)
-    assert stats.fps == 0 and stats.mean_fps == pytest.approx(10) and stats.silent_s == pytest.approx(49.8)
+    for number in range(round(fps * seconds) + 1):
+        deliveries.add(number / fps, number / fps)
+    return deliveries
+
+
+@pytest.mark.parametrize(
+    ("standing_s", "fps"), [(0.0, 30.0), (1.0, 27.0), (7.6, 7.2), (9.9, 0.3), (12.0, 0.0), (3600.0, 0.0)]
+)
+def test_a_picture_that_stands_is_counted_into_rate_and_gap(standing_s: float, fps: float) -> None:
+    now_s = 20.0 + standing_s
+    stats = steady(30, 20.0).stats(started_s=0.0, now_s=now_s, stages=ONE_STAGE)
+    assert stats.fps == pytest.approx(fps, abs=0.2)  # of the 300 frames a window takes
+    assert stats.mean_fps == pytest.approx(600 / now_s)
+    assert stats.longest_gap_ms == pytest.approx(max(1000 * standing_s, 1000 / 30))
+    assert stats.silent_s == pytest.approx(standing_s)
+
+
+def test_the_rate_after_a_long_stand_counts_what_came_since() -> None:
+    deliveries = steady(30, 5.0)
+    for number in range(31):
+        deliveries.add(40 + number / 30, 40 + number / 30)
+    stats = deliveries.stats(started_s=0.0, now_s=41.0, stages=ONE_STAGE)
+    assert stats.fps == pytest.approx(3.1) and stats.longest_gap_ms == pytest.approx(35_000)
+
+
+def test_a_rate_beyond_what_the_ring_holds_is_right_too() -> None:
+    stats = steady(1000, 20.0).stats(started_s=0.0, now_s=20.0, stages=ONE_STAGE)
+    assert stats.fps == pytest.approx(1000, rel=0.01)
+
+
+def test_a_delivery_while_the_figures_are_counted_is_no_silence_below_zero() -> None:
+    stats = steady(30, 1.0).stats(started_s=0.0, now_s=0.99, stages=ONE_STAGE)
+    assert stats.silent_s == 0.0 and stats.fps > 0
+
+
+def test_nothing_delivered_yet_is_a_silence_and_no_gap() -> None:
+    stats = Deliveries().stats(started_s=10.0, now_s=13.0, stages=ONE_STAGE)
+    assert (stats.fps, stats.mean_fps, stats.longest_gap_ms) == (0, 0, 0) and stats.silent_s == 3.0
 
 
 def test_durations_take_no_more_memory_after_thousands_than_after_one() -> None:

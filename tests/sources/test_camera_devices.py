@@ -242,3 +242,18 @@ def test_a_real_camera_gives_pictures() -> None:
 def test_the_names_of_our_outputs_are_those_the_virtual_camera_gets() -> None:
     assert devices.is_own_output("FacePuppet") and devices.is_own_output("Dummy video device (0x0001)")
     assert not devices.is_own_output("Integrated Camera")
+
+
+@pytest.mark.parametrize("error", [cv2.error("broken"), OSError(5, "I/O error"), RuntimeError("a binding's")])
+@pytest.mark.parametrize("method", ["__call__", "set", "read"])
+def test_a_driver_that_raises_while_it_is_opened_is_a_camera_that_cannot_be_had(
+    camera_node: Path, method: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(FakeCapture, method, raises)
+    capture = FakeCapture()
+    with pytest.raises(CameraUnavailable, match="camera 0 "):
+        open_device(0, (640, 480), 30.0, capture=capture)
+    assert capture.released == (method != "__call__")

@@ -222,6 +222,77 @@ def test_a_driver_that_hangs_does_not_hold_the_end_up(caplog: pytest.LogCaptureF
     assert wait_until(lambda: flaky.released == 1)
 
 
+STRANGE = [
+    cv2.error("the backend stumbles"),
+    OSError(19, "No such device"),
+    RuntimeError("a binding's own"),
+    AttributeError("'NoneType' object has no attribute 'shape'"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", STRANGE, ids=lambda error: type(error).__name__)
+def test_a_camera_that_fails_oddly_while_it_is_opened_again_comes_back(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    flaky, tries = FlakyCamera(dies_at=3), list[int]()
+
+    def opener(address: int | str, size: tuple[int, int], fps: float) -> FlakyDevice:
+        if flaky.dead and len(tries) < 3:
+            tries.append(flaky.grabs)
+            raise error
+        return flaky(address, size, fps)
+
+    with Camera(0, fps=100, timeout_s=FAST_S, retry_s=FAST_S, opener=opener) as camera:
+        source = iter(camera)
+        until(source, is_blank)
+        until(source, lambda frame: not is_blank(frame))
+    assert len(tries) == 3
+    lines = [record.getMessage() for record in caplog.records if type(error).__name__ in record.getMessage()]
+    assert len(lines) == 1, "said once, not with every try"
+
+
+@pytest.mark.parametrize("error", STRANGE[:3], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("method", ["grab", "release"])
+def test_a_driver_that_raises_while_it_loses_its_camera_ends_nothing(method: str, error: Exception) -> None:
+    class Leaving(FlakyDevice):
+        def grab(self) -> bool:
+            return False
+
+    def raises(device: FlakyDevice) -> bool:
+        raise error
+
+    setattr(Leaving, method, raises)
+    flaky = FlakyCamera()
+    devices = iter((Leaving(flaky), FlakyDevice(flaky)))
+    with Camera(0, timeout_s=FAST_S, retry_s=FAST_S, opener=lambda *asked: next(devices)) as camera:
+        source = iter(camera)
+        until(source, is_blank)
+        until(source, lambda frame: not is_blank(frame))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        np.zeros((48, 64, 2), np.uint8),  # YUYV as it came
+        np.zeros((48, 64), np.uint16),  # a thermal or depth camera
+        np.zeros((48, 64, 3), np.float32),
+        np.zeros((0, 64, 3), np.uint8),
+        "no array",
+    ],
+    ids=["raw", "16 bits", "floats", "empty", "nothing"],
+)
+def test_what_is_no_picture_is_passed_over(odd: object) -> None:
+    class Odd(FlakyDevice):
+        def retrieve(self) -> tuple[bool, object]:  # type: ignore[override]
+            return True, odd if self._camera.grabs % 2 else super().retrieve()[1]
+
+    flaky = FlakyCamera()
+    with Camera(0, timeout_s=1.0, opener=lambda *asked: Odd(flaky)) as camera:
+        frames = list(islice(camera, 5))
+    assert all(frame.image.shape == (48, 64, 3) and frame.image.dtype == np.uint8 for frame in frames)
+
+
 def test_a_programmer_s_error_in_the_grab_thread_is_raised_to_the_reader() -> None:
     class BrokenDevice(FlakyDevice):
         def retrieve(self) -> tuple[bool, np.ndarray]:

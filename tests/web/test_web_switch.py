@@ -118,6 +118,20 @@ def test_a_source_that_fails_gives_way_to_the_first_and_says_why(camera: Tinted,
         assert switch.chosen == "browser"
 
 
+@pytest.mark.parametrize(
+    "error", [OSError(19, "No such device"), ValueError("a decoder's own"), MemoryError()]
+)
+def test_a_source_that_fails_oddly_gives_way_too(error: Exception) -> None:
+    class Odd(Tinted):
+        def __iter__(self) -> Iterator[Frame]:
+            raise error
+
+    switch = SourceSwitch(openers(browser=Tinted(10), camera=Odd(20)), chosen="camera")
+    with Run(switch) as run:
+        assert wait_until(lambda: run.shows(10))
+        assert type(error).__name__ in switch.message[1]
+
+
 def test_the_first_sources_failure_is_the_lines_failure() -> None:
     with Run(SourceSwitch(openers(camera=Tinted(10, dies_at=3)))) as run:
         assert wait_until(lambda: run.error is not None)
