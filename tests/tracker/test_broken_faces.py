@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from realtime.tracker.landmarker import Face
 from scripted_faces import ScriptedDetector, a_face, blank
 
 from face.motion import Motion
 from realtime.tracker.face_tracker import FaceTracker
-from realtime.tracker.landmarker import Face
 
 HERE = {"x": -0.03, "yaw": 15.0}
 BEFORE, AFTER = 10, 20
