@@ -2,6 +2,7 @@
 """models list, show, verify, make: what is at hand, its terms, and what was altered."""
 
 import json
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -136,17 +137,29 @@ WEIGHTS = workshop.weights_folder() / "directions.safetensors"
 @pytest.mark.skipif(EXTRA, reason="the extra [ffhq] is not installed")
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="the directions' weights are not in this checkout")
 def test_the_live_model_is_made_once_and_again_when_damaged(
-    cache: Path, capfd: pytest.CaptureFixture[str]
+    cache: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from methods.making import ffhq_folder, ffhq_model
 
+    asked: list[list[str]] = []
+    perform = workshop.perform
+    monkeypatch.setattr(workshop, "perform", lambda *given: asked.append(given[0]) or perform(*given))
     folder = ffhq_model()
     assert folder == ffhq_folder(256) and folder.is_relative_to(cache)
     told = capfd.readouterr().err
     assert "not for commercial use" in told, "the terms are said at the first use"
     made_s = (folder / "live.onnx").stat().st_mtime_ns
     assert ffhq_model() == folder and (folder / "live.onnx").stat().st_mtime_ns == made_s
+    assert main(["models", "verify"]) == 0
+
+    kept = shutil.copytree(folder, tmp_path / "kept")
+
+    def perform_again(arguments: list[str], title: str) -> None:
+        asked.append(arguments)
+        shutil.copytree(kept, folder, dirs_exist_ok=True)
+
+    monkeypatch.setattr(workshop, "perform", perform_again)  # it would make the same once more, slowly
     (folder / "live.onnx").write_bytes(b"cut short")
     assert ffhq_model() == folder
     assert "altered" in capfd.readouterr().err
-    assert main(["models", "verify"]) == 0
+    assert len(asked) == 2 and asked[0] == asked[1]
