@@ -140,7 +140,7 @@ def test_an_interrupted_enrolment_leaves_nothing_and_ends_with_130(tmp_path: Pat
     assert process.stderr is not None
     with process, process.stderr as lines:
         for line in lines:
-            if line.startswith("@ refining 1/"):
+            if line.startswith("@ refining 0/"):
                 process.send_signal(signal.SIGINT)
                 break
         lines.read()

@@ -2,6 +2,7 @@
 """models list, show, verify, make: what is at hand, its terms, and what was altered."""
 
 import json
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -139,9 +140,12 @@ WEIGHTS = ffhq_mobile.WEIGHTS / ffhq_mobile.DIRECTIONS
 @pytest.mark.skipif(EXTRA, reason="the extra [ffhq] is not installed")
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="the directions' weights are not in this checkout")
 def test_the_live_model_is_made_once_and_again_when_damaged(
-    cache: Path, capfd: pytest.CaptureFixture[str]
+    cache: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     opening = Opening(tell=tell)
+    asked: list[list[str]] = []
+    perform = making.perform
+    monkeypatch.setattr(making, "perform", lambda *given: asked.append(given[0]) or perform(*given))
     folder = making.ffhq_model(256, opening)
     assert folder == making.ffhq_folder(256) and folder.is_relative_to(cache)
     told = capfd.readouterr().err
@@ -151,7 +155,16 @@ def test_the_live_model_is_made_once_and_again_when_damaged(
     assert wanted <= graphs <= wanted | {"encoder.onnx"}
     made_s = (folder / "mover.onnx").stat().st_mtime_ns
     assert making.ffhq_model(256, opening) == folder and (folder / "mover.onnx").stat().st_mtime_ns == made_s
+    assert main(["models", "verify"]) == 0
+
+    kept = shutil.copytree(folder, tmp_path / "kept")
+
+    def perform_again(arguments: list[str], title: str, opening: Opening) -> None:
+        asked.append(arguments)
+        shutil.copytree(kept, folder, dirs_exist_ok=True)
+
+    monkeypatch.setattr(making, "perform", perform_again)  # it would make the same once more, slowly
     (folder / "mover.onnx").write_bytes(b"cut short")
     assert making.ffhq_model(256, opening) == folder
     assert "altered" in capfd.readouterr().err
-    assert main(["models", "verify"]) == 0
+    assert len(asked) == 2 and asked[0] == asked[1]

@@ -19,6 +19,7 @@ from engines.model_folder import read_model, verify_model
 from engines.networks.directions import Directions, DirectionsConfig
 from engines.networks.stylegan2 import Synthesis, SynthesisConfig
 from export import export_checkpoint, model_export
+from export.model_folder import new_folder  # noqa: E402
 from export.onnx_export import save_graph
 from export.tape import OPSET, record
 from export.verify import verify_graph
@@ -75,6 +76,18 @@ def test_our_own_weight_file_exports_again(model: Path, tmp_path: Path) -> None:
     report = export_checkpoint(model / "generator.safetensors", tmp_path / "again")
     assert list(report.graphs) == ["generator"]
     assert (tmp_path / "again" / "generator.onnx").stat().st_size > 0
+
+
+def test_a_folder_made_again_replaces_its_files_and_keeps_others(tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    for content in ("first", "second"):
+        with new_folder(out) as folder:
+            (folder / "live.onnx").write_text(content)
+        (out / "mine.txt").touch()
+    with pytest.raises(ZeroDivisionError), new_folder(out) as folder:
+        (folder / "live.onnx").write_text(str(1 / 0))
+    assert (out / "live.onnx").read_text() == "second" and (out / "mine.txt").exists()
+    assert list(tmp_path.iterdir()) == [out]
 
 
 class Everything(torch.nn.Module):
