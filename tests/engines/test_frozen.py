@@ -16,8 +16,10 @@ TOLERANCE = 2e-5  # of images up to about 10: the order of float32 sums
 FP16_TOLERANCE = 0.01  # of the image's range: 11 bits through four layers
 
 
-def randomised(network: Synthesis) -> Synthesis:
+def randomised(config: SynthesisConfig, *, half: bool = False) -> Synthesis:
+    """The same network for the same config."""
     torch.manual_seed(4)
+    network = Synthesis(config, half=half)
     with torch.no_grad():
         for name, value in network.state_dict().items():
             if name != "fir":
@@ -32,7 +34,7 @@ def latents(n: int = 3) -> "torch.Tensor":
 @pytest.mark.parametrize("folded_from", [NEVER, 16, 8])
 @pytest.mark.parametrize("config", [SMALL, replace(SMALL, conv_clamp=1.5), replace(SMALL, use_noise=False)])
 def test_frozen_network_draws_the_same_image(config: SynthesisConfig, folded_from: int) -> None:
-    network = randomised(Synthesis(config))
+    network = randomised(config)
     image = network(latents())
     again = FrozenSynthesis(network, folded_from=folded_from)(latents())
     assert again.shape == image.shape and again.dtype == torch.float32
@@ -41,7 +43,7 @@ def test_frozen_network_draws_the_same_image(config: SynthesisConfig, folded_fro
 
 @pytest.mark.parametrize("change", ["noise_strength", "affine.bias", "torgb.weight", "bias", "const"])
 def test_every_term_is_in_the_frozen_network(change: str) -> None:
-    network = randomised(Synthesis(SMALL))
+    network = randomised(SMALL)
     before = FrozenSynthesis(network)(latents())
     with torch.no_grad():
         for name, value in network.named_parameters():
@@ -51,7 +53,7 @@ def test_every_term_is_in_the_frozen_network(change: str) -> None:
 
 
 def test_rows_are_read_as_the_synthesis_reads_them() -> None:
-    network = randomised(Synthesis(SMALL))
+    network = randomised(SMALL)
     fast = FrozenSynthesis(network)
     for row in range(SMALL.num_ws):
         w = latents(1)
@@ -61,7 +63,7 @@ def test_rows_are_read_as_the_synthesis_reads_them() -> None:
 
 def test_half_precision_normalises_as_the_network_does() -> None:
     config = replace(SMALL, fp16_blocks=2, conv_clamp=256.0)
-    network = randomised(Synthesis(config, half=True))
+    network = randomised(config, half=True)
     calm = network(latents())
     for name, value in network.named_parameters():
         if "conv" in name and "affine" in name:
@@ -71,7 +73,7 @@ def test_half_precision_normalises_as_the_network_does() -> None:
     assert float((again - calm).abs().max() / calm.abs().max()) < FP16_TOLERANCE
     assert [conv.weight.dtype for conv in frozen(network).convs][-1] == torch.float16
     assert float((again - image).abs().max() / image.abs().max()) < FP16_TOLERANCE
-    full = randomised(Synthesis(config))(w)
+    full = randomised(config)(w)
     assert 0 < float((again - full).abs().max() / full.abs().max()) < FP16_TOLERANCE
 
 
@@ -86,7 +88,7 @@ def test_folded_kernel_is_the_transposed_convolution_and_its_blur() -> None:
 
 
 def test_freezing_reaches_inside_and_leaves_others_alone() -> None:
-    network = randomised(Synthesis(SMALL))
+    network = randomised(SMALL)
     mapping = Mapping(MappingConfig(10, 16, 8, 2, 16))
     both = torch.nn.Sequential(torch.nn.Identity(), network)
     assert frozen(mapping) is mapping
