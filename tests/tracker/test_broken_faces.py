@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from realtime.tracker.landmarker import Face
 from scripted_faces import ScriptedDetector, a_face, blank
 
+from engines.mediapipe_reader import Face
 from face.motion import Motion
 from realtime.tracker.face_tracker import FaceTracker
 
