@@ -375,12 +375,25 @@ def test_a_jpeg_that_lacks_more_than_its_end_mark_is_cut_off(tmp_path: Path, kin
         read_photo(path)
 
 
-@pytest.mark.parametrize("brand", [b"avif", b"mif1", b"msf1"])
-def test_avif_is_told_from_heic_by_all_its_brands(tmp_path: Path, brand: bytes) -> None:
+@pytest.mark.parametrize("kind", ["before a restart mark", "inside an escaped byte"])
+def test_a_jpeg_cut_off_at_a_mark_is_cut_off(tmp_path: Path, kind: str) -> None:
+    """Decoders look for the next mark there, whatever comes before it."""
+    restarts = kind == "before a restart mark"
+    noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    path = tmp_path / "photo.jpg"
+    Pillow.fromarray(noise).save(path, quality=95, restart_marker_blocks=int(restarts))
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"\xff\xd3") if restarts else data.index(b"\xff\0", 3000) + 1])
+    with pytest.raises(BadImage, match="damaged or cut off"):
+        read_photo(path)
+
+
+@pytest.mark.parametrize(("at", "brand"), [(8, b"mif1"), (8, b"msf1"), (24, b"heic")])
+def test_avif_is_told_from_heic_by_all_its_brands(tmp_path: Path, at: int, brand: bytes) -> None:
     path = tmp_path / "photo.avif"
     quarters().save(path, quality=95)
     data = path.read_bytes()
-    path.write_bytes(data[:8] + brand + data[12:])
+    path.write_bytes(data[:at] + brand + data[at + 4 :])
     assert_quarters(read_photo(path))
 
 
