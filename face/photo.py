@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reads one photo from a file or stream, upright, as RGB, within bounded memory. Knows nothing of faces."""
+"""Finds photos in a folder and reads one: upright, as sRGB, within bounded memory. Knows nothing of faces."""
 
 import io
 import logging
@@ -59,6 +59,23 @@ UPRIGHT = {  # EXIF orientation -> what turns the stored picture upright
 }
 
 logger = logging.getLogger(__name__)
+
+
+def photos_in(folder: Path) -> list[Path]:
+    """Its files whose endings are a picture's, sorted; hidden ones do not count (a Mac writes a ._me.jpg).
+
+    Raises WrongUse when there is no such folder, BadImage when it may not be read.
+    """
+    try:
+        return sorted(
+            entry
+            for entry in folder.iterdir()
+            if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and entry.is_file()
+        )
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise WrongUse(f"{folder} does not exist, expected a folder of pictures; check the path") from error
+    except PermissionError as error:
+        raise BadImage(f"{folder} may not be read by this user; change its permissions") from error
 
 
 def read_photo(path: str | os.PathLike[str]) -> Image:

@@ -9,6 +9,7 @@ live.onnx        the generator tuned on this portrait; missing where the model's
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ class Identity:
 
 def is_identity(path: Path) -> bool:
     """Whether a folder claims to be an identity; `read_identity` says whether it is."""
-    return (path / INDEX).is_file()
+    return os.path.isfile(path / INDEX)  # False, too, for what this user may not see
 
 
 def read_identity(path: Path) -> Identity:
