@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Reads one photo from a file or stream, upright, as RGB, within bounded memory. Knows nothing of faces."""
+"""Finds photos in a folder and reads one: upright, as sRGB, within bounded memory. Knows nothing of faces."""
 
+import io
 import logging
 import os
 import struct
@@ -11,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageFile
+from PIL import ImageCms, ImageFile
 
 from face.arrays import Image
 from face.errors import BadImage, WrongUse
@@ -25,7 +26,10 @@ LARGEST_PIXELS = 80_000_000  # anything else is decoded whole: about 8 bytes a p
 
 # Formats that are decoded by Pillow itself; those that start another program (EPS) stay out.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
-SUFFIXES = frozenset(".jpg .jpeg .jpe .mpo .png .webp .gif .bmp .tif .tiff .avif .jp2 .ppm .pgm".split())
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .tif .tiff .avif .avifs .jp2 .j2c .j2k .jpc .jpf "
+    ".jpx .pbm .pfm .pgm .pnm .ppm".split()
+)
 EXPECTED = "expected a picture (JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF)"
 
 # What Pillow's decoders raise on a damaged file; MemoryError comes from sizes a damaged header claims.
@@ -34,6 +38,15 @@ DECODER_FAULTS = (
     AttributeError, MemoryError, struct.error, zlib.error, Pillow.DecompressionBombError,
 )  # fmt: skip
 
+AVIF_BRANDS = frozenset({b"avif", b"avis"})
+HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+UNKNOWN_KINDS = ("unknown pixel mode", "unknown data organization", "cannot handle")  # what Pillow says
+
+ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # further pictures of other formats are thumbnails, depths, pages
+LOOKED_AT = 60  # pictures of an animation
+ENOUGH_DETAIL = 0.9  # of the most detailed picture: the first one that has it counts
+
+END_MARK = b"\xff\xd9"  # of a JPEG
 ORIENTATION_TAG = 0x0112
 UPRIGHT = {  # EXIF orientation -> what turns the stored picture upright
     2: Pillow.Transpose.FLIP_LEFT_RIGHT,
@@ -48,11 +61,29 @@ UPRIGHT = {  # EXIF orientation -> what turns the stored picture upright
 logger = logging.getLogger(__name__)
 
 
+def photos_in(folder: Path) -> list[Path]:
+    """Its files whose endings are a picture's, sorted; hidden ones do not count (a Mac writes a ._me.jpg).
+
+    Raises WrongUse when there is no such folder, BadImage when it may not be read.
+    """
+    try:
+        return sorted(
+            entry
+            for entry in folder.iterdir()
+            if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and entry.is_file()
+        )
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise WrongUse(f"{folder} does not exist, expected a folder of pictures; check the path") from error
+    except PermissionError as error:
+        raise BadImage(f"{folder} may not be read by this user; change its permissions") from error
+
+
 def read_photo(path: str | os.PathLike[str]) -> Image:
     """The photo in a file, (H, W, 3) uint8 RGB, upright, no side longer than LONGEST_SIDE.
 
-    Transparent parts are laid over white, 16-bit pictures keep their upper 8 bits, of an animation the first
-    picture counts. Raises WrongUse when there is no such file, BadImage when it is no picture of use.
+    Colours are brought to sRGB, transparent parts lie over white, 16-bit pictures keep their upper 8 bits, of
+    an animation the first picture counts that shows as much as any (not a black one it fades in from). Raises
+    WrongUse when there is no such file, BadImage when it is no picture of use.
     """
     path = Path(path)
     try:
@@ -80,10 +111,8 @@ def decode_photo(stream: BinaryIO, name: str) -> Image:
             stored = image.size
             _reduce_while_decoding(image)
             _check_size(image, stored, name)
-            if getattr(image, "is_animated", False):
-                logger.info("%s is animated: its first picture is taken", name)
-            image.load()
-            array = _upright_rgb(image)
+            _choose_picture(image, name)
+            array = _upright_rgb(_loaded(image, stream, name), name)
     except DECODER_FAULTS as error:
         raise BadImage(f"{name} is damaged or cut off, expected a whole picture; copy it again") from error
     if min(array.shape[:2]) < SMALLEST_SIDE:
@@ -100,18 +129,89 @@ def _open(stream: BinaryIO, name: str) -> ImageFile.ImageFile:
     Pillow's own open() refuses large pictures before a JPEG could be asked for a smaller decoding; here
     `_check_size` does that work.
     """
-    prefix = stream.read(16)
+    prefix = stream.read(256)
     if not prefix:
         raise BadImage(f"{name} is empty, {EXPECTED}; copy it again")
-    if prefix[4:8] == b"ftyp" and prefix[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
+    brands = _brands(prefix)
+    if brands & HEIC_BRANDS and not brands & AVIF_BRANDS:
         raise BadImage(f"{name} is a HEIC picture, expected JPEG, PNG or WebP; export it as JPEG")
     Pillow.init()
     for wanted in FORMATS:
         factory, accept = Pillow.OPEN.get(wanted, (None, None))
-        if factory is not None and accept is not None and accept(prefix) is True:
-            stream.seek(0)
+        if factory is None or accept is None or accept(prefix) is not True:
+            continue
+        if wanted == "AVIF" and not brands & AVIF_BRANDS:
+            continue
+        stream.seek(0)
+        try:
             return factory(stream, "")
+        except SyntaxError as error:
+            if not str(error).startswith(UNKNOWN_KINDS):
+                raise
+            raise BadImage(
+                f"{name} is a {wanted} of a rare kind ({error}: floats in colour?), expected 8 or 16 bits a "
+                "channel; save it as JPEG or PNG"
+            ) from error
     raise BadImage(f"{name} holds no picture whatever its name says, {EXPECTED}; choose another file")
+
+
+def _brands(prefix: bytes) -> set[bytes]:
+    """What a file of the ISO base media format says it is; the first brand may only name the container."""
+    if prefix[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(prefix[:4], "big"), len(prefix))
+    return {prefix[8:12], *(prefix[at : at + 4] for at in range(16, end, 4))}
+
+
+def _choose_picture(image: ImageFile.ImageFile, name: str) -> None:
+    """Goes to the picture of an animation that counts; others stay as they are."""
+    if image.format not in ANIMATED or not getattr(image, "is_animated", False):
+        return
+    details: list[float] = []
+    for number in range(min(LOOKED_AT, 1 + LARGEST_PIXELS // max(1, image.size[0] * image.size[1]))):
+        try:
+            image.seek(number)
+            details.append(_detail(image))
+        except DECODER_FAULTS:  # it has no more, or is damaged from here on
+            break
+    enough = ENOUGH_DETAIL * max(details, default=0.0)
+    chosen = next((number for number, detail in enumerate(details) if detail >= enough), 0)
+    logger.info("%s is animated: picture %d of it is taken", name, chosen + 1)
+    image.seek(chosen)
+
+
+def _detail(image: Pillow.Image) -> float:
+    """How much there is to see: the mean step between neighbours in a small grey version."""
+    grey = image.convert("L")
+    grey.thumbnail((256, 256))
+    values = np.asarray(grey, np.float32)  # (h, w)
+    return float(np.abs(np.diff(values, axis=0)).mean() + np.abs(np.diff(values, axis=1)).mean())
+
+
+def _loaded(image: ImageFile.ImageFile, stream: BinaryIO, name: str) -> ImageFile.ImageFile:
+    """The picture with its pixels; also a JPEG whose end mark alone is missing.
+
+    With the mark put behind it the decoder takes any JPEG, and fills in what is missing. What is whole stays
+    the same whatever else lies before the mark.
+    """
+    try:
+        image.load()
+        return image
+    except OSError:
+        if image.format != "JPEG":
+            raise
+        stream.seek(0)
+        data = stream.read().rstrip(b"\xff")
+        noise = bytes(range(1, 128))
+        more = b"".join(noise + bytes([0xFF, 0xD0 + number]) for number in range(8))  # restart marks 0 to 7
+        whole, other = (_open(io.BytesIO(data + rest + END_MARK), name) for rest in (b"", more))
+        for each in (whole, other):
+            _reduce_while_decoding(each)
+            each.load()
+        if whole.tobytes() != other.tobytes():
+            raise
+        logger.info("%s lacks its end mark, but is whole", name)
+        return whole
 
 
 def _reduce_while_decoding(image: ImageFile.ImageFile) -> None:
@@ -135,14 +235,36 @@ def _check_size(image: ImageFile.ImageFile, stored: tuple[int, int], name: str) 
         )
 
 
-def _upright_rgb(image: ImageFile.ImageFile) -> Image:
-    """The decoded picture as (H, W, 3), turned by its EXIF orientation, within LONGEST_SIDE."""
+def _upright_rgb(image: ImageFile.ImageFile, name: str) -> Image:
+    """The decoded picture as (H, W, 3) sRGB, turned by its EXIF orientation, within LONGEST_SIDE."""
     orientation = _orientation(image)
-    rgb = _flatten(image)
-    rgb.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
+    profile = None if image.mode == "LAB" else image.info.get("icc_profile")
+    flat = image.copy() if image.mode == "CMYK" else _flatten(image)
+    flat.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
+    rgb = _in_srgb(flat, profile, name) if profile else flat.convert("RGB")
     if orientation in UPRIGHT:
         rgb = rgb.transpose(UPRIGHT[orientation])
     return np.array(rgb, dtype=np.uint8)
+
+
+def _in_srgb(picture: Pillow.Image, profile: bytes, name: str) -> Pillow.Image:
+    """A picture whose colours a profile describes as sRGB; a profile that does not work is ignored."""
+    try:
+        described = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        grey = described.profile.xcolor_space.strip() == "GRAY"
+        converted = ImageCms.profileToProfile(
+            picture.convert("L") if grey else picture,
+            described,
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        assert converted is not None  # only a conversion in place returns nothing
+        return converted
+    except (ImageCms.PyCMSError, *DECODER_FAULTS) as error:
+        logger.warning("%s: its colour profile does not work and is ignored (%s)", name, error)
+        return picture.convert("RGB")
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:

@@ -12,6 +12,7 @@ face.npz            landmarks (478, 3) in pixels of portrait.png; motion, the ve
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -85,7 +86,7 @@ class Identity:
 
 def is_identity(path: Path) -> bool:
     """Whether a folder claims to be an identity; `read_identity` says whether it is."""
-    return (path / INDEX).is_file()
+    return os.path.isfile(path / INDEX)  # False, too, for what this user may not see
 
 
 def read_identity(path: Path) -> Identity:

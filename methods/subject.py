@@ -2,6 +2,7 @@
 """Whom the user named: a photo, an enrolled identity or a generated face. Resolved once, read once."""
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +10,9 @@ from pathlib import Path
 
 from face.arrays import Image
 from face.errors import WrongUse
-from face.photo import read_photo
+from face.photo import photos_in, read_photo
 from methods.identity import Identity, is_identity, read_identity
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 SEED = re.compile(r"seed:([0-9]{1,9})(?::([0-9]*\.?[0-9]+))?")
 
 
@@ -73,19 +73,29 @@ def resolve(named: Path | str) -> Subject:
 
 def check_named(path: Path, expected: str) -> None:
     """WrongUse when there is nothing of that name; cheap, reads nothing."""
-    if not path.exists() and not SEED.fullmatch(str(path)):
+    try:
+        there = path.exists()
+    except PermissionError:  # whoever opens it says so
+        there = True
+    if not there and not SEED.fullmatch(str(path)):
         raise WrongUse(f"{path} does not exist, expected {expected}; check the path")
 
 
 def find_portraits(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Files and identity folders as given, of other folders their content; WrongUse where that is nothing."""
+    """Files and identity folders as given, of other folders their content; WrongUse where that is nothing.
+
+    Hidden files and folders in a folder do not count.
+    """
     found: list[Path] = []
     for path in paths:
-        if not path.is_dir() or is_identity(path):
+        if not os.path.isdir(path) or is_identity(path):
             found.append(path)
             continue
-        inside = sorted(e for e in path.iterdir() if e.suffix.lower() in PICTURES or is_identity(e))
+        photos = photos_in(path)
+        inside = sorted([*photos, *(e for e in path.iterdir() if e.name[0] != "." and is_identity(e))])
         if not inside:
-            raise WrongUse(f"{path} holds no picture ({', '.join(sorted(PICTURES))}); name a portrait photo")
+            raise WrongUse(
+                f"{path} holds no picture (.jpg, .png, .webp ...) and no identity; name a portrait photo"
+            )
         found += inside
     return tuple(found)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from face.errors import PuppetError, WrongUse
+from face.errors import BadImage, BadPortrait, PuppetError, WrongUse
+from methods.identity import is_identity
 from methods.method import Puppet
 from methods.subject import find_portraits
 
@@ -40,6 +41,7 @@ class Wardrobe:
         self._portraits = list(find_portraits(portraits))
         self._method = method
         self._worn = -1
+        self._refused: set[tuple[str, Path]] = set()
         self._kept: dict[tuple[str, Path], Puppet] = {}
         self._dropped: list[Puppet] = []
         self._wanted: tuple[str, Path] | None = None
@@ -87,13 +89,26 @@ class Wardrobe:
             return wanted.name if wanted else ""
 
     def first(self) -> Puppet:
-        """Enrol the first portrait here and now; its PuppetError is the caller's."""
+        """Enrol the first portrait here and now; its PuppetError is the caller's.
+
+        In a folder, what is no usable portrait is passed over with a line in the log.
+        """
         if not self._portraits:
             raise WrongUse("no portrait was given; name a photo of one face, or a folder of them")
-        puppet = self._open_puppet(self._method, self._portraits[0])
+        for index, path in enumerate(self._portraits):
+            try:
+                puppet = self._open_puppet(self._method, path)
+            except PuppetError as error:
+                its_own = isinstance(error, BadImage | BadPortrait) or is_identity(path)
+                if not its_own or path in self._roots or index == len(self._portraits) - 1:
+                    raise
+                logger.warning("passed over: %s", error)
+                self._refused.add((self._method, path))
+            else:
+                break
         with self._changed:
-            self._keep((self._method, self._portraits[0]), puppet)
-            self._worn = 0
+            self._keep((self._method, path), puppet)
+            self._worn = index
         return puppet
 
     def select(self, index: int) -> None:
@@ -107,11 +122,15 @@ class Wardrobe:
             self._ask(self._method, self._portraits[index])
 
     def step(self, by: int) -> None:
-        """Show the next one (1) or the previous one (-1), around the ends."""
+        """Show the next one (1) or the previous one (-1), around the ends; past those that were refused."""
         with self._changed:
             here = self._wanted[1] if self._wanted else self._busy
             index = self._portraits.index(here) if here in self._portraits else self._worn
-            self._ask(self._method, self._portraits[(index + by) % len(self._portraits)])
+            for _ in self._portraits:
+                index = (index + by) % len(self._portraits)
+                if (self._method, self._portraits[index]) not in self._refused:
+                    break
+            self._ask(self._method, self._portraits[index])
 
     def add(self, path: Path) -> None:
         """Show this file's portrait; it joins the list once it proved usable."""
@@ -134,6 +153,7 @@ class Wardrobe:
             self._worn = self._portraits.index(worn) if worn in self._portraits else -1
             left = [*self._dropped, *self._kept.values()]
             left, self._dropped = left[:-ON_SHOW], left[-ON_SHOW:]
+            self._refused.clear()
             self._kept.clear()
         for puppet in left:
             puppet.close()
@@ -167,6 +187,9 @@ class Wardrobe:
                 puppet = self._enrol(*wish)
             if puppet is not None:
                 self._show(wish, puppet)
+            else:
+                with self._changed:
+                    self._refused.add(wish)
 
     def _enrol(self, method: str, path: Path) -> Puppet | None:
         try:
@@ -186,6 +209,7 @@ class Wardrobe:
             if self._closed:
                 return
             self._keep(wish, puppet)
+            self._refused.discard(wish)
             if path not in self._portraits:
                 self._portraits.append(path)
             self._worn, self._method = self._portraits.index(path), method

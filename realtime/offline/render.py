@@ -176,10 +176,9 @@ def side_by_side(images: list[Image]) -> Image:
 def check_places(portrait: Path, driving: Path, out: Path) -> None:
     """WrongUse for inputs that are not there, and for an output that would overwrite one of them."""
     check_named(portrait, "a portrait photo")
-    if not driving.exists():
-        raise WrongUse(f"{driving} does not exist, expected a driving video; check the path")
+    check_named(driving, "a driving video")
     for path, what in ((portrait, "a portrait photo"), (driving, "a driving video")):
-        if out.exists() and out.resolve() == path.resolve():
+        if os.path.exists(out) and out.resolve() == path.resolve():
             raise WrongUse(f"the output {out} is {what} of this render; name another file")
     check_out(out)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Self
 
 from face.arrays import Image
-from face.errors import BadImage, WrongUse
+from face.errors import BadImage
 from face.frame import Frame
-from face.photo import SUFFIXES, read_photo
+from face.photo import photos_in, read_photo
 from realtime.sources.pacing import Ticks
 
 
@@ -59,17 +59,11 @@ class Images:
 
 
 def picture_paths(folder: Path) -> list[Path]:
-    """The pictures in a folder in natural order; hidden files and folders in it do not count."""
-    try:
-        files = [entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
-    except FileNotFoundError as error:
-        raise WrongUse(f"{folder} does not exist, expected a folder of pictures; check the path") from error
-    except PermissionError as error:
-        raise BadImage(f"{folder} may not be read by this user; change its permissions") from error
-    pictures = [entry for entry in files if entry.suffix.lower() in SUFFIXES]
+    """The pictures in a folder in natural order."""
+    pictures = photos_in(folder)
     if not pictures:
-        kinds = Counter(entry.suffix.lower() or "no ending" for entry in files).most_common(3)
-        found = ", ".join(f"{count} x {kind}" for kind, count in kinds) or "nothing"
+        kinds = Counter(entry.suffix.lower() or "no ending" for entry in folder.iterdir() if entry.is_file())
+        found = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common(3)) or "nothing"
         raise BadImage(f"{folder} holds {found}, expected pictures (.jpg, .png, .webp ...); name another")
     return sorted(pictures, key=_natural)
 

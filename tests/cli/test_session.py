@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_stage import COLOURS, DRIVER, SIZE, Beat, Opener, Settings, Stage
+from cli_stage import COLOURS, DRIVER, SIZE, Beat, Card, Opener, Settings, Stage
 from waiting import no_hang
 
-from face.errors import BadPortrait, WrongUse
+from face.errors import BadPortrait, ModelUnavailable, WrongUse
 from realtime.live.session import GAINS, MODES
 from realtime.web.control import COMMANDS, obey
 
@@ -68,6 +68,61 @@ def test_a_bug_in_enrolment_keeps_the_stream_and_its_trace_goes_to_the_log(
 def test_the_first_portrait_must_be_usable() -> None:
     with pytest.raises(BadPortrait, match="no face found"):
         Stage(portraits=("wall",))
+
+
+def test_in_a_folder_what_is_no_usable_portrait_is_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a wall", "another wall", "one", "two"):
+        (tmp_path / f"{name}.png").touch()
+    with Stage(folder=tmp_path) as stage:
+        stage.wait_grey(COLOURS["one"])
+        state = stage.session.state()
+        assert state.portraits[state.portrait].name == "one.png"
+    assert [line.partition(":")[0] for line in caplog.messages] == ["passed over", "passed over"]
+    assert "a wall.png: no face found" in caplog.text and "another wall.png: no face" in caplog.text
+
+
+def test_a_folder_without_a_usable_portrait_is_an_error(tmp_path: Path) -> None:
+    for name in ("a wall", "another wall"):
+        (tmp_path / f"{name}.png").touch()
+    with pytest.raises(BadPortrait, match="another wall.png: no face found"):
+        Stage(folder=tmp_path)
+
+
+def test_a_portrait_that_was_named_is_never_passed_over() -> None:
+    with pytest.raises(BadPortrait, match="wall.png: no face found"):
+        Stage(portraits=("wall", "one"))
+
+
+def test_what_is_no_fault_of_the_portrait_ends_the_search_at_once(tmp_path: Path) -> None:
+    class Modelless(Opener):
+        def __call__(self, method: str, path: Path) -> Card:
+            self.opened.append((method, path.stem))
+            raise ModelUnavailable("the model is missing; make it")
+
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.png").touch()
+    opener = Modelless()
+    with pytest.raises(ModelUnavailable):
+        Stage(folder=tmp_path, opener=opener)
+    assert len(opener.opened) == 1
+
+
+def test_next_and_previous_go_past_what_was_refused(tmp_path: Path) -> None:
+    for name in ("one", "oven", "two"):
+        (tmp_path / f"{name}.png").touch()
+    with Stage(folder=tmp_path) as stage:
+        stage.session.next_portrait()
+        stage.wait(lambda: "oven.png was not taken" in stage.session.state().message)
+        stage.wait(lambda: not stage.session.state().enrolling)
+        stage.session.next_portrait()
+        stage.wait_grey(COLOURS["two"])
+        stage.session.previous_portrait()
+        stage.wait_grey(COLOURS["one"])
+        stage.session.reload_portraits()
+        stage.session.next_portrait()
+        stage.wait(lambda: "oven.png was not taken" in stage.session.state().message)
 
 
 def test_next_and_previous_go_around_the_list() -> None:
