@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from structure import FILES, MODULES, ORDER, ROOT, arrows, cycles, imports_of, upward
 
+from methods.registry import METHODS
+
 # What moves a frame: each may import the neutral ones and itself, not another.
 PARTS = {
     "sources": "realtime.sources",
@@ -81,3 +83,17 @@ def test_a_whole_live_line_is_imported_without_torch() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True, cwd=ROOT
     )
     assert not set(done.stdout.split()) & set(HEAVY)
+
+
+@pytest.mark.parametrize("package", METHODS.values())
+def test_every_method_has_the_same_four_files(package: str) -> None:
+    folder = ROOT.joinpath(*package.split("."))
+    assert {"__init__.py", "motion.py", "puppet.py", "train.py"} <= {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if name_of(p).startswith("methods/")], ids=name_of)
+def test_methods_play_without_torch(path: Path) -> None:
+    """Only what enrols and what trains may name it."""
+    if path.name != "enrol.py" and not path.name.startswith("train"):
+        assert not {name.partition(".")[0] for name in imports_of(path)} & {"torch", "safetensors", "onnx"}
+        assert not {name for name in imports_of(path, at_top=True) if name.startswith("engines.networks")}

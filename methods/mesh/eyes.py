@@ -31,7 +31,7 @@ PAD = 0.55  # of the eye's width around it
 class Eyeball:
     """One eye's picture in pieces, in a patch of the photo."""
 
-    label: int  # of its triangles (face/rig.py)
+    label: int  # of its triangles (rig.py)
     frame: Floats  # (3, 3) both corners and a point below them, model's frame
     frame_in_patch: Floats  # (3, 2) where the patch shows them
     white: Floats  # (h, w, 3) without the iris, 0..255

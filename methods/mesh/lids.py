@@ -13,7 +13,7 @@ from face.arrays import Floats, Image
 from face.face_model import LEFT_EYE_LOWER, LEFT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER
 from face.matte import fill, nearest_known
 from face.raster import EMPTY, rasterise
-from methods.mesh.retarget import LEFT_LID_FOLD, RIGHT_LID_FOLD
+from methods.mesh.motion import LEFT_LID_FOLD, RIGHT_LID_FOLD
 from methods.mesh.rig import SKIN, HeadRig
 
 # Landmarks below the lower lashes, outer corner first, and around the brow, its lower edge first.

@@ -17,10 +17,10 @@ from face.pose import euler_angles
 from face.raster import composite, rasterise
 from methods.mesh.eyes import build_eyeballs, paint_eye
 from methods.mesh.lids import build_lids, paint_lid
+from methods.mesh.motion import Retargeter, RigPose, blended, signals_of
 from methods.mesh.mouth import build_mouth, paint_mouth
 from methods.mesh.refinement import ROUNDS, UNTRIMMED, Wanted, refine
 from methods.mesh.response import Probed, Response, measure_response
-from methods.mesh.retarget import Retargeter, RigPose, blended, signals_of
 from methods.mesh.rig import LEFT_EYE, build_rig
 from methods.method import OnFrame, Opening, Rest
 from methods.portrait import ClipReader, Portrait, open_portrait, shrunk
@@ -145,7 +145,7 @@ class MeshPuppet:
             return measure_response(probe, model)
 
     def trimmed(self, motion: Motion, trim: Floats) -> Image:
-        """As a call, with trim (6,) added, see face/refinement.py."""
+        """As a call, with trim (6,) added, see methods/mesh/refinement.py."""
         return self._show(self._retarget(motion, trim))
 
     def posed(self, pose: RigPose) -> Image:

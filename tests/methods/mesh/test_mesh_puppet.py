@@ -13,9 +13,9 @@ from face.errors import BadPortrait, WrongUse
 from face.face_model import RIGHT_EYE_LOWER, RIGHT_EYE_UPPER, face_model
 from face.motion import BLENDSHAPE_INDEX, Motion
 from face.pose import euler_angles, rotation_matrix
+from methods.mesh.motion import Retargeter
 from methods.mesh.puppet import MeshPuppet
 from methods.mesh.response import Response
-from methods.mesh.retarget import Retargeter
 from methods.portrait import open_portrait
 from methods.registry import open_puppet
 from methods.subject import Photo
