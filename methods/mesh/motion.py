@@ -106,7 +106,7 @@ class Retargeter:
         self._neutral_reading: _Reading | None = None
 
     def __call__(self, motion: Motion, trim: Floats = UNTRIMMED) -> RigPose:
-        """The portrait's pose for a motion; trim (6,) adds to it, see methods/mesh/refinement.py."""
+        """The portrait's pose for a motion; trim (6,) adds to it, see refinement.py."""
         now = self._read(motion)
         rest = self._rest_of(motion)
         offsets = now.shape[:SURFACE] - rest.shape[:SURFACE]
@@ -160,7 +160,7 @@ class Retargeter:
         return np.array([*np.maximum(own, LEAST_STEEP), LIDS_STEEP], np.float32)
 
     def wanted(self, motion: Motion, at_rest: Floats) -> Floats:
-        """(6,) what the picture of a motion should read, see methods/mesh/refinement.py, of a portrait that reads
+        """(6,) what the picture of a motion should read, see refinement.py, of a portrait that reads
         `at_rest` (6,); NaN for what cannot be told.
         """
         wanted = np.full(len(UNTRIMMED), np.nan, np.float32)
@@ -292,7 +292,7 @@ def _wanted(motion: Motion, response: Response) -> Floats:
 
 
 def signals_of(scores: NDArray[np.floating], turned: Floats) -> Floats:
-    """(6,) in the order of methods/mesh/refinement.py, of scores (52,) and of degrees (3,) away from rest."""
+    """(6,) in the order of refinement.py, of scores (52,) and of degrees (3,) away from rest."""
     return np.array([*jaw_and_smile(scores), *turned, scores[BLINK].mean()], np.float32)
 
 

@@ -145,7 +145,7 @@ class MeshPuppet:
             return measure_response(probe, model)
 
     def trimmed(self, motion: Motion, trim: Floats) -> Image:
-        """As a call, with trim (6,) added, see methods/mesh/refinement.py."""
+        """As a call, with trim (6,) added, see refinement.py."""
         return self._show(self._retarget(motion, trim))
 
     def posed(self, pose: RigPose) -> Image:
