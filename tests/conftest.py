@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: MIT
 """What holds for every test, and the precisions in which a processor may draw pictures."""
 
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+# One thread for each sum, before numpy and torch are loaded, and in child processes. Results then do not
+# depend on the number of cores; and where other programs are busy, two threads wait for each other up to ten
+# times as long as one works.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 
 PRECISIONS = ("f32", "bf16")
 
