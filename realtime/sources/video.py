@@ -21,6 +21,7 @@ from realtime.sources.pacing import Pace
 
 EXPECTED = "expected a video (MP4, MOV, MKV, WebM, AVI or GIF)"
 USUAL_FPS = 30.0  # where a file states none
+TICKS_FPS = 1000  # from here on a file states the ticks of its clock
 CATCH_UP_S = (
     0.25  # longest time spent on skipping; then the clock slips, so that a slow machine shows something
 )
@@ -164,8 +165,8 @@ class _Clip:
         self._container = _open_container(self.path)
         try:
             stream = self._video_stream()
-            rate = stream.average_rate or stream.guessed_rate
-            self.fps = float(rate) if rate else USUAL_FPS
+            rates = (stream.average_rate, stream.guessed_rate)
+            self.fps = next((float(rate) for rate in rates if rate and rate < TICKS_FPS), USUAL_FPS)
             self.pixel_aspect = float(stream.sample_aspect_ratio or 1)  # width of a pixel over its height
             self.duration_s = self._stated_duration_s(stream)
             self._decoded = self._decode(stream)

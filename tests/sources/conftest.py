@@ -22,6 +22,7 @@ def write_clip(
     times_s: Sequence[float],
     *,
     size: tuple[int, int] = (320, 240),
+    rate: int = 30,
     rotation: int | None = None,
     matrix: tuple[int, int, int, int] | None = None,
     last_s: float | None = None,
@@ -32,7 +33,7 @@ def write_clip(
     `matrix`: a, b, c, d of the display matrix. `last_s`: how long the last one stands.
     """
     with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream("libx264", rate=30, options={"preset": "ultrafast", "g": "10"})
+        stream = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast", "g": "10"})
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = MILLISECONDS

@@ -102,6 +102,14 @@ def test_a_variable_frame_rate_is_honoured(tmp_path: Path, make_clip: MakeClip) 
     assert [instant - start_s for instant, _ in shown] == pytest.approx([due for _, due in shown], abs=0.002)
 
 
+def test_the_ticks_of_a_clock_are_no_frame_rate(tmp_path: Path, make_clip: MakeClip) -> None:
+    path = make_clip(tmp_path / "ticks.mkv", [n / 30 for n in range(5)], rate=30000)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].average_rate == 30000
+    with Video(path, live=False) as video:
+        assert 25 <= video.fps <= 35
+
+
 def test_times_that_start_late_count_from_the_first_frame(tmp_path: Path, make_clip: MakeClip) -> None:
     path = make_clip(tmp_path / "late.mkv", [7.0 + n / 30 for n in range(5)])
     with Video(path, live=False) as video:
