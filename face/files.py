@@ -31,7 +31,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def remove_abandoned(folder: Path, pattern: str, *, without: str = "") -> None:
-    """Take away files of that name that nobody wrote to for a day and, `without`, that lack such a partner."""
+    """Take away files nobody wrote to for a day; `without`: only those that lack a partner of this suffix."""
     for path in folder.glob(pattern):
         with suppress(OSError):  # another process takes it away, or holds it
             alone = not without or not path.with_suffix(without).exists()
