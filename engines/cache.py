@@ -12,9 +12,9 @@ import logging
 import os
 import platform
 import stat
-import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 from engines.folders import cache_folder
 from engines.model_folder import CHUNK
 from face.errors import EngineUnavailable
+from face.files import UNFINISHED, remove_abandoned, replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +89,6 @@ class EngineCache:
     def load(self, key: EngineKey) -> bytes | None:
         """The engine's bytes, verified; None where it has to be built."""
         engine, sidecar = self._paths(key)
-        if not sidecar.exists():
-            return None
         try:
             said: Any = json.loads(_read(sidecar))
             blob = _read(engine)
@@ -97,14 +96,20 @@ class EngineCache:
                 raise ValueError("made for something else")
             if hashlib.sha256(blob).hexdigest() != said["sha256"]:
                 raise ValueError("altered since it was built")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # whatever lies there, it is no reason not to start
             logger.warning("engine %s is built again: %s", engine.name, error)
             return None
-        os.utime(sidecar)  # used now
+        with suppress(OSError):  # another process takes it away in this moment
+            os.utime(sidecar)  # used now
         return blob
 
     def store(self, key: EngineKey, blob: bytes, *, seconds: float = 0.0, driver: str = "") -> Path:
-        """Keep an engine, whole or not at all, whoever else writes; `driver` is only noted."""
+        """Keep an engine, whole or not at all, whoever else writes; `driver` is only noted.
+
+        One that cannot be kept is built again next time, and a warning says so.
+        """
         engine, sidecar = self._paths(key)
         said = {
             "format": FORMAT,
@@ -116,13 +121,16 @@ class EngineCache:
             "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         try:
-            _replace(engine, blob)
-            _replace(sidecar, json.dumps(said, indent=2).encode() + b"\n")  # last: it vouches for the engine
+            replace_file(engine, blob)
+            replace_file(
+                sidecar, json.dumps(said, indent=2).encode() + b"\n"
+            )  # last: it vouches for the other
+            self._prune(sidecar)
         except OSError as error:
-            raise EngineUnavailable(
-                f"engine {engine.name} cannot be kept in {self.folder} ({error.strerror}); free space there"
-            ) from error
-        self._prune(sidecar)
+            reason = error.strerror or error
+            logger.warning(
+                "engine %s cannot be kept in %s (%s); free space there", engine.name, self.folder, reason
+            )
         return engine
 
     def load_or_build(self, key: EngineKey, build: Callable[[], bytes], *, driver: str = "") -> bytes:
@@ -143,7 +151,13 @@ class EngineCache:
         return engine, engine.with_suffix(".json")
 
     def _prune(self, newest: Path) -> None:
-        """Take away what was not used for longest, until the rest is small enough; the newest stays."""
+        """Take away what was not used for longest, until the rest is small enough; the newest stays.
+
+        What killed writers left goes too: half-written files, and halves of an entry.
+        """
+        remove_abandoned(self.folder, f".*{UNFINISHED}")
+        remove_abandoned(self.folder, f"*{SUFFIX}", without=".json")
+        remove_abandoned(self.folder, "*.json", without=SUFFIX)
         entries = []
         for sidecar in self.folder.glob("*.json"):
             engine = sidecar.with_suffix(SUFFIX)
@@ -177,20 +191,6 @@ def _read(path: Path) -> bytes:
     if not stat.S_ISREG(path.lstat().st_mode):
         raise ValueError(f"{path.name} is no regular file")
     return path.read_bytes()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside and rename over, so that a reader sees the old or the new and never a part."""
-    handle, scratch = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
 
 
 def _plain(key: EngineKey) -> Any:

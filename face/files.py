@@ -4,6 +4,7 @@
 import os
 import threading
 import time
+from contextlib import suppress
 from glob import escape
 from pathlib import Path
 
@@ -29,11 +30,10 @@ def replace_file(path: Path, content: bytes) -> None:
     remove_abandoned(path.parent, f".{escape(path.name)}.*{UNFINISHED}")
 
 
-def remove_abandoned(folder: Path, pattern: str) -> None:
-    """Take away the files of that name that nobody wrote to for a day."""
+def remove_abandoned(folder: Path, pattern: str, *, without: str = "") -> None:
+    """Take away files nobody wrote to for a day; `without`: only those that lack a partner of this suffix."""
     for path in folder.glob(pattern):
-        try:
-            if time.time() - path.stat().st_mtime > ABANDONED_S:
+        with suppress(OSError):  # another process takes it away, or holds it
+            alone = not without or not path.with_suffix(without).exists()
+            if alone and time.time() - path.stat().st_mtime > ABANDONED_S:
                 path.unlink()
-        except OSError:  # another process took it away, or holds it
-            continue

@@ -24,6 +24,7 @@ LARGEST_BLOB = 2_000_000  # bytes; a 1280x720 JPEG of a webcam has about 150,000
 LARGEST_SIDE = 2560  # pixels
 SMALLEST_SIDE = 16
 FORMATS = ("JPEG", "WEBP")
+LONGEST_PAUSE_S = 3.0  # between two pictures of a page on a slow computer; after it nobody sends
 
 
 class BadBlob(ValueError):
@@ -79,9 +80,10 @@ def _decode(blob: bytes) -> Image:
 class BrowserSource:
     """A live Source fed by `offer`, from any thread; iterate it from one.
 
-    One-place mailbox: a newer picture takes the place of one nobody fetched. While no page sends, it
-    hands out an even grey picture at `idle_fps`, in which no face is found: the line lives on and the
-    portrait idles.
+    One-place mailbox: a newer picture takes the place of one nobody fetched, and one older than a pause is
+    not handed out. While no page sends, it hands out an even grey picture at `idle_fps`, in which no face is
+    found: the line lives on and the portrait idles. A pause is `pause_s`, or twice what a slow page takes
+    from picture to picture.
     """
 
     live = True
@@ -91,7 +93,7 @@ class BrowserSource:
     ) -> None:
         if pause_s <= 0 or idle_fps <= 0:
             raise ValueError(f"pause_s is {pause_s} and idle_fps {idle_fps}, expected both above 0")
-        self._pause_s = pause_s
+        self._pause_s = self._shortest_pause_s = pause_s
         self._idle_s = 1.0 / idle_fps
         self._blank = np.full((size[1], size[0], 3), 96, np.uint8)
         self._wakeup = threading.Condition()
@@ -131,6 +133,8 @@ class BrowserSource:
             arrival = Arrival(blob, time.perf_counter(), self._index)
             self._index += 1
             self._mailbox = arrival
+            slow_s = 2 * (arrival.captured_s - self._last_s)
+            self._pause_s = max(self._shortest_pause_s, slow_s if slow_s <= LONGEST_PAUSE_S else 0.0)
             self._last_s = arrival.captured_s
             self._arrivals.append(arrival.captured_s)
             self._wakeup.notify()
@@ -193,6 +197,9 @@ class BrowserSource:
                 if left_s <= 0 or not self._wakeup.wait(left_s):
                     break
             arrival, self._mailbox = self._mailbox, None
+            if arrival is not None and time.perf_counter() - arrival.captured_s > self._pause_s:
+                self._dropped += 1  # it lay here while another source was chosen
+                return None
             return arrival
 
     def _refuse(self, error: BadBlob) -> None:

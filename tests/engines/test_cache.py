@@ -94,9 +94,13 @@ def link_out_of_the_folder(engine: Path, sidecar: Path) -> None:
     engine.symlink_to(outside)
 
 
+def nest_the_sidecar(engine: Path, sidecar: Path) -> None:
+    sidecar.write_text("[" * 100_000)
+
+
 DAMAGES = [
     flip_a_bit, cut_short, lose_the_engine, lose_the_sidecar, break_the_sidecar, empty_the_sidecar,
-    claim_another_key, link_out_of_the_folder,
+    claim_another_key, link_out_of_the_folder, nest_the_sidecar,
 ]  # fmt: skip
 
 
@@ -120,8 +124,8 @@ def test_whole_entry_is_not_built_anew(cache: EngineCache) -> None:
     assert cache.load_or_build(KEY, never) == b"engine"
 
 
-def test_interrupted_writing_leaves_the_old_entry(
-    cache: EngineCache, monkeypatch: pytest.MonkeyPatch
+def test_an_engine_that_cannot_be_kept_is_used_all_the_same_and_leaves_the_old_entry(
+    cache: EngineCache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache.store(KEY, b"engine")
 
@@ -129,11 +133,53 @@ def test_interrupted_writing_leaves_the_old_entry(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(EngineUnavailable, match="No space left"):
-        cache.store(KEY, b"longer engine")
+    other = replace(KEY, runtime="2")
+    assert cache.load_or_build(other, lambda: b"took minutes") == b"took minutes"
+    cache.store(KEY, b"longer engine")
+    assert caplog.text.count("No space left on device") == 2
     monkeypatch.undo()
-    assert cache.load(KEY) == b"engine"
+    assert cache.load(KEY) == b"engine" and cache.load(other) is None
     assert not list(cache.folder.glob(".*")), "scratch files are gone"
+
+
+def test_an_entry_that_goes_while_it_is_read_is_built_again_or_read_whole(
+    cache: EngineCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process prunes at each of the places where this one touches a file."""
+    read, touch = Path.read_bytes, os.utime
+
+    def read_and_lose(path: Path) -> bytes:
+        content = read(path)
+        sidecar.unlink(missing_ok=True)
+        engine.unlink(missing_ok=True)
+        return content
+
+    def lose_and_touch(path: Path) -> None:
+        path.unlink()
+        touch(path)
+
+    engine = cache.store(KEY, b"engine")
+    sidecar = engine.with_suffix(".json")
+    monkeypatch.setattr(os, "utime", lose_and_touch)
+    assert cache.load(KEY) == b"engine", "it was read whole"
+    cache.store(KEY, b"engine")
+    monkeypatch.setattr(Path, "read_bytes", read_and_lose)
+    assert cache.load_or_build(KEY, lambda: b"engine") == b"engine"
+
+
+def test_what_killed_writers_left_is_pruned_after_a_day_and_a_running_writers_is_not(
+    cache: EngineCache,
+) -> None:
+    engine = cache.store(KEY, b"engine")
+    lost = [cache.folder / name for name in (".tmpx1.part", f".{engine.name}.1-2.part", "a.engine", "b.json")]
+    fresh = [cache.folder / name for name in (".tmpx2.part", "c.engine", "d.json")]
+    for path in (*lost, *fresh):
+        path.write_bytes(b"half")
+    for path in (*lost, engine, engine.with_suffix(".json")):
+        os.utime(path, (time.time() - 2 * 86_400,) * 2)
+    cache.store(replace(KEY, runtime="2"), b"another")
+    assert [path.exists() for path in (*lost, *fresh)] == [False] * 4 + [True] * 3
+    assert cache.load(KEY) == b"engine", "a whole entry stays, however old"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions of this system say nothing")

@@ -128,6 +128,31 @@ def test_a_page_that_closes_leaves_a_faceless_picture_and_coming_back_resumes(re
     assert captured == sorted(captured) and indices == sorted(set(indices))
 
 
+def test_a_picture_from_before_the_source_was_chosen_is_not_shown() -> None:
+    source = BrowserSource(pause_s=0.1)
+    source.offer(jpeg(np.full((48, 64, 3), 200, np.uint8)))  # a page sends while another source is on
+    time.sleep(0.2)
+    with source:
+        frames = iter(source)
+        assert (next(frames).image == 96).all(), "an old picture was shown"
+        source.offer(WHOLE)
+        assert next(frames).image.shape == (48, 64, 3)
+    assert source.dropped == 1
+
+
+def test_a_page_on_a_slow_computer_keeps_its_face_from_picture_to_picture(reader: Reader) -> None:
+    source = reader._source
+    for _ in range(4):  # five a second, where a pause is a tenth of one
+        source.offer(WHOLE)
+        time.sleep(0.2)
+    shown = [frame.image.shape == (48, 64, 3) for frame in reader.frames]
+    second = [number for number, own in enumerate(shown) if own][1]  # from here on its pace is known
+    assert all(shown[second:]), "blank pictures stand between the page's"
+    assert source.sending
+    assert wait_until(lambda: bool((reader.frames[-1].image == 96).all()), 1.0), "it waits for ever"
+    assert not source.sending
+
+
 def test_closing_ends_the_iteration_at_once_and_it_can_be_opened_again() -> None:
     source = BrowserSource(pause_s=STUCK_S, idle_fps=1 / STUCK_S)
     with Reader(source) as reading:
