@@ -12,12 +12,13 @@ import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from export.checkpoints.shown import one_line, shown, shown_names
 from export.checkpoints.tensors import TENSOR_NAMES, Storage, dictionary
-from export.checkpoints.unpickle import Reader, Record, Table, instance, read_pickle
+from export.checkpoints.unpickle import Reader, Reading, Record, Table, instance, read_pickle
 from face.errors import BadCheckpoint
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch.save's first pickle before 1.6
@@ -61,9 +62,9 @@ def _open(mapped: mmap.mmap) -> Contents:
     stream = cast("BinaryIO", mapped)
     head = mapped[:64]
     size = len(mapped)
-    met: dict[str, None] = {}
+    reading = Reading(size)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):  # the second of an empty zip
-        return Contents("torch", _read_zip(mapped, met), tuple(met))
+        return Contents("torch", _read_zip(mapped, reading), tuple(reading.strangers))
     if size > 9 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= size - 8:
         return Contents("safetensors", None)
     if size < 2 or head[0] != 0x80 or not 2 <= head[1] <= 5:
@@ -71,10 +72,10 @@ def _open(mapped: mmap.mmap) -> Contents:
         if packed is not None:
             raise BadCheckpoint(f"it is {packed}, expected {KNOWN}; unpack it and give what is in it")
         raise BadCheckpoint(f"it starts with {shown(head[:8])}, expected {KNOWN}{_hint(head)}")
-    first = read_pickle(stream, size, PICKLE_NAMES, strangers=met)
-    if type(first) is int and first == LEGACY_MAGIC:
-        return Contents("torch", _read_legacy(stream, memoryview(mapped), met), tuple(met))
-    return Contents("pickle", first, tuple(met))
+    container, root = "pickle", read_pickle(stream, _pickle_names(reading), reading)
+    if type(root) is int and root == LEGACY_MAGIC:
+        container, root = "torch", _read_legacy(stream, memoryview(mapped), reading)
+    return Contents(container, root, tuple(reading.strangers))
 
 
 def _packing(mapped: mmap.mmap) -> str | None:
@@ -100,7 +101,7 @@ def _hint(head: bytes) -> str:
 # ---- torch.save since 1.6: a zip of data.pkl and one entry a storage, all of them stored as they are
 
 
-def _read_zip(mapped: mmap.mmap, met: dict[str, None]) -> Any:
+def _read_zip(mapped: mmap.mmap, reading: Reading) -> Any:
     entries = _entries(mapped)
     pickles = [name for name in entries if name.endswith("/data.pkl") or name == "data.pkl"]
     if len(pickles) != 1:
@@ -134,8 +135,7 @@ def _read_zip(mapped: mmap.mmap, met: dict[str, None]) -> Any:
             )
         return result
 
-    stream = bytes(entries[pickles[0]])
-    return read_pickle(io.BytesIO(stream), len(stream), TENSOR_NAMES, storage, met)
+    return read_pickle(io.BytesIO(entries[pickles[0]]), TENSOR_NAMES, reading, storage)
 
 
 def _entries(mapped: mmap.mmap) -> dict[str, memoryview]:
@@ -173,13 +173,13 @@ def _entry(view: memoryview, info: zipfile.ZipInfo) -> memoryview:
 # ---- torch.save before 1.6: four pickles, then the storages one after the other
 
 
-def _read_legacy(stream: BinaryIO, view: memoryview, met: dict[str, None]) -> Any:
+def _read_legacy(stream: BinaryIO, view: memoryview, reading: Reading) -> Any:
     """What follows the magic number. The main pickle is read twice: dry for its storages, then with them."""
-    if read_pickle(stream, len(view), TENSOR_NAMES) != LEGACY_PROTOCOL:
+    if read_pickle(stream, TENSOR_NAMES, reading) != LEGACY_PROTOCOL:
         raise BadCheckpoint(
             "it is a torch file of an unknown protocol, expected 1001; save it again with torch"
         )
-    system = read_pickle(stream, len(view), TENSOR_NAMES)
+    system = read_pickle(stream, TENSOR_NAMES, reading)
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise BadCheckpoint("it was written on a big-endian machine, expected little-endian; save it again")
     start = stream.tell()
@@ -203,11 +203,11 @@ def _read_legacy(stream: BinaryIO, view: memoryview, met: dict[str, None]) -> An
     def storage(key: Any) -> Any:
         return key[1] if _is_class(key) else storages[key[2]]
 
-    read_pickle(stream, len(view), DRY_NAMES, dry)
-    keys = read_pickle(stream, len(view), TENSOR_NAMES)
+    read_pickle(stream, DRY_NAMES, reading, dry)
+    keys = read_pickle(stream, TENSOR_NAMES, reading)
     storages = _legacy_storages(view, stream.tell(), keys, found)
     stream.seek(start)
-    return read_pickle(stream, len(view), TENSOR_NAMES, storage, met)
+    return read_pickle(stream, TENSOR_NAMES, reading, storage)
 
 
 def _is_class(key: Any) -> bool:
@@ -234,25 +234,25 @@ def _legacy_storages(view: memoryview, position: int, keys: Any, found: dict[str
     return storages
 
 
-def _storage_of_bytes(raw: Any) -> Storage:
+def _storage_of_bytes(reading: Reading, raw: Any) -> Storage:
     """torch.storage._load_from_bytes: one storage as a legacy torch file inside a plain pickle."""
     if not isinstance(raw, bytes):
         raise ValueError("storage bytes")
     stream = io.BytesIO(raw)
-    if read_pickle(stream, len(raw), TENSOR_NAMES) != LEGACY_MAGIC:
+    if read_pickle(stream, TENSOR_NAMES, reading) != LEGACY_MAGIC:
         raise BadCheckpoint("it holds a storage that is no torch storage; nothing was run")
-    storage = _read_legacy(stream, memoryview(raw), {})
+    storage = _read_legacy(stream, memoryview(raw), reading)
     if not isinstance(storage, Storage):
         raise BadCheckpoint("it holds a storage that is none; nothing was run")
     return storage
 
 
-def _pickle_names() -> Table:
+def _pickle_names(reading: Reading) -> Table:
     """What plain pickles may name: all that torch files may, and what NVIDIA's training code adds."""
     containers = ("ModuleList", "ModuleDict", "Sequential", "ParameterList", "ParameterDict")
     return {
         **TENSOR_NAMES,
-        ("torch.storage", "_load_from_bytes"): Reader("storage", _storage_of_bytes),
+        ("torch.storage", "_load_from_bytes"): Reader("storage", partial(_storage_of_bytes, reading)),
         ("dnnlib.util", "EasyDict"): Reader("EasyDict", dictionary),
         ("dnnlib.tflib.network", "Network"): instance("Network"),
         ("torch_utils.persistence", "_reconstruct_persistent_obj"): instance("persistent"),
@@ -271,5 +271,4 @@ def _dry_names() -> Table:
     return {**TENSOR_NAMES, **silent}
 
 
-PICKLE_NAMES: Table = _pickle_names()
 DRY_NAMES: Table = _dry_names()

@@ -17,8 +17,9 @@ from typing import Any, BinaryIO
 from face.errors import BadCheckpoint
 
 MAX_STEPS = 1_000_000  # a training file with optimiser state has about 1e5; this many take some two seconds
-MAX_CHARGE_PER_BYTE = 4  # what calls may be given in all, by the stream's size: each byte is read once
+MAX_CHARGE_PER_BYTE = 4  # what calls may be given in all, by the file's size: each byte is read once
 SMALL_CHARGE = 100_000  # is free
+MAX_STRANGERS = 1000  # different names that are in no table
 KEY_TYPES = (str, int, float, bool, bytes, type(None))
 MAX_KEY = 8  # items of a tuple that is a key
 MAX_NAME = 80  # characters kept of a module and of a name
@@ -59,22 +60,26 @@ Table = Mapping[
 MARK = Mark()
 
 
-def read_pickle(
-    stream: BinaryIO,
-    size: int,
-    table: Table,
-    persistent: Callable[[Any], Any] | None = None,
-    strangers: dict[str, None] | None = None,
-) -> Any:
-    """The object of one pickle in a stream of `size` bytes, which is left right behind it.
+class Reading:
+    """What reading one file of `size` bytes may still cost, in all its pickles, and what was met in it."""
 
-    persistent: gets what the stream calls persistent ids. strangers: gets the names that are in no table, in
-    the order they are met. BadCheckpoint says what was met.
+    def __init__(self, size: int) -> None:
+        self.steps = MAX_STEPS
+        self.charge = SMALL_CHARGE + MAX_CHARGE_PER_BYTE * size
+        self.strangers: dict[str, Reader] = {}  # names that are in no table, in the order they were met
+
+
+def read_pickle(
+    stream: BinaryIO, table: Table, reading: Reading, persistent: Callable[[Any], Any] | None = None
+) -> Any:
+    """The object of one pickle in a stream, which is left right behind it.
+
+    persistent: gets what the stream calls persistent ids. BadCheckpoint says what was met.
     """
-    budget = SMALL_CHARGE + MAX_CHARGE_PER_BYTE * size
-    machine = Machine(table, persistent, budget, {} if strangers is None else strangers)
+    machine = Machine(table, persistent, reading)
     try:
-        for _ in range(MAX_STEPS):
+        while reading.steps > 0:
+            reading.steps -= 1
             code = stream.read(1)
             if code == STOP:
                 return machine.pop()
@@ -100,14 +105,8 @@ def read_pickle(
 class Machine:
     """The stack and the memo of one stream."""
 
-    def __init__(
-        self,
-        table: Table,
-        persistent: Callable[[Any], Any] | None,
-        budget: int,
-        strangers: dict[str, None],
-    ) -> None:
-        self.table, self.persistent, self.budget, self.strangers = table, persistent, budget, strangers
+    def __init__(self, table: Table, persistent: Callable[[Any], Any] | None, reading: Reading) -> None:
+        self.table, self.persistent, self.reading = table, persistent, reading
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -139,18 +138,19 @@ class Machine:
             raise ValueError("a name that is no text")
         if (module, name) in self.table:
             return self.table[module, name]
-        stranger = instance(f"{module[:MAX_NAME]}.{name[:MAX_NAME]}")
-        self.strangers[stranger.name] = None
-        return stranger
+        strangers, whole = self.reading.strangers, f"{module[:MAX_NAME]}.{name[:MAX_NAME]}"
+        if whole not in strangers and len(strangers) >= MAX_STRANGERS:
+            raise BadCheckpoint(f"its pickle names more than {MAX_STRANGERS} things that no checkpoint needs")
+        return strangers.setdefault(whole, instance(whole))
 
     def call(self, reader: Any, args: Any, keywords: Any = None) -> None:
         """Push what our reader makes of `args`; a call of anything else is a Record of it."""
         if not isinstance(args, tuple):
             raise ValueError("a call without its arguments")
-        self.budget -= sum(
+        self.reading.charge -= sum(
             len(arg) for arg in args if isinstance(arg, str | bytes | list | tuple | dict | set)
         )
-        if self.budget < 0:
+        if self.reading.charge < 0:
             raise BadCheckpoint("its pickle reads the same bytes again and again, which no checkpoint does")
         if isinstance(reader, Reader) and not keywords:
             self.push(reader.call(*args))

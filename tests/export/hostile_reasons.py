@@ -8,6 +8,8 @@ LOADS = (
     f"not read and never called, though its pickle names it: '{SYSTEM}'"  # a note: it is beside the weights
 )
 REASONS = {
+    "storage of 4000 steps read 10000 times": "its pickle reads the same bytes again and again",
+    "300000 names": "its pickle names more than 1000 things that no checkpoint needs",
     'empty': 'it is empty',
     'text': "it starts with b'this is '",
     'web page': "it starts with b'<!DOCTYP'",

@@ -177,7 +177,13 @@ def greedy() -> dict[str, bytes]:
         "depths": [1, 1, 1, 1], "style_dim": 1, "reduction": 1, "mean_rows": 1, "backbone": "ir_se",
     }  # fmt: skip
     deca = {"widths": [1, 1, 1, 1], "depths": [1, 10**9, 1, 1], "hidden": 1}
+    start = b"(X\x07\x00\x00\x00storage"
+    inner = saved(torch.zeros(1).untyped_storage(), old=True).replace(start, b"N0" * 2000 + start)
+    again = b"ctorch.storage\n_load_from_bytes\nq\x000B" + struct.pack("<I", len(inner)) + inner + b"q\x010"
+    names = b"".join(b"ca%d\nb\n0" % index for index in range(300_000))
     return {
+        "storage of 4000 steps read 10000 times": b"\x80\x03" + again + b"h\x00h\x01\x85R0" * 10_000 + b"N.",
+        "300000 names": b"\x80\x03" + names + b"N.",
         "one tensor under 2000 names": saved({"state_dict": encoder, "opts": {}}),
         "mapping that reads 100000 numbers": saved({"g_ema": wide}),
         "mobile generator of 14 layers": saved({"state_dict": mobile}),

@@ -154,3 +154,14 @@ def test_a_blink_falls_faster_than_it_rises() -> None:
     peak = int(course.argmax())
     assert course[0] == 0 and course[peak] == pytest.approx(1) and course[-1] == 0
     assert peak < (course > 0).sum() / 2
+
+
+def test_expression_gain_above_one_lets_lips_meet_but_not_cross() -> None:
+    rest = resting_vector()
+    pressed = rest.copy()
+    shape = pressed[SHAPE].reshape(-1, 3)
+    gap = shape[14, 1] - shape[13, 1]
+    shape[13, 1] += 0.45 * gap
+    shape[14, 1] -= 0.45 * gap
+    lips = apply_gain(pressed, rest, Gain(expression=2.0))[SHAPE].reshape(-1, 3)
+    assert lips[14, 1] - lips[13, 1] == pytest.approx(0, abs=1e-6)
