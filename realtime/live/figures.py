@@ -23,8 +23,8 @@ def status_line(state: SessionState) -> str:
         )
     portrait = state.portraits[state.portrait].name if state.portrait >= 0 else "no portrait"
     busy = f"  enrolling {state.enrolling}" if state.enrolling else ""
-    message = f"  | {state.message}" if state.message else ""
-    return f"{rates}  {state.method} on {portrait}{busy}{message}"
+    said = "".join(f"  | {line}" for line in (state.message, state.slow) if line)
+    return f"{rates}  {state.method} on {portrait}{busy}{said}"
 
 
 def stage_rows(stats: LineStats) -> list[tuple[str, ...]]:

@@ -74,5 +74,5 @@ def press(session: Session, key: str) -> bool:
     try:
         found.press(session)
     except PuppetError as error:
-        session.say(str(error))
+        session.say(str(error), problem=True)
     return True

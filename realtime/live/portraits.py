@@ -23,8 +23,8 @@ Opener = Callable[[str, Path], Puppet]  # method, portrait
 class Wardrobe:
     """Enrols the portrait that was asked for last in one background thread and hands it to `wear`.
 
-    `wear` and `say` are called from that thread. An unusable portrait is said in one line, changes nothing.
-    All methods may be called from any thread and return at once.
+    `wear`, `say` and `complain` are called from that thread. An unusable portrait is one line to `complain`
+    and changes nothing. All methods may be called from any thread and return at once.
     """
 
     def __init__(
@@ -35,8 +35,9 @@ class Wardrobe:
         method: str,
         wear: Callable[[Puppet, Path], None],
         say: Callable[[str], None],
+        complain: Callable[[str], None],
     ) -> None:
-        self._open_puppet, self._wear, self._say = open_puppet, wear, say
+        self._open_puppet, self._wear, self._say, self._complain = open_puppet, wear, say, complain
         self._roots = tuple(portraits)
         self._portraits = list(find_portraits(portraits))
         self._method = method
@@ -195,12 +196,11 @@ class Wardrobe:
         try:
             return self._open_puppet(method, path)
         except PuppetError as error:
-            self._say(f"{path.name} was not taken: {error}")
-        except (
-            Exception
-        ) as error:  # a stream in a meeting outlives a bug in enrolment; the trace goes to the log
+            named = path.name in str(error)
+            self._complain(str(error) if named else f"{path.name}: {error}")
+        except (Exception, SystemExit) as error:  # a stream in a meeting outlives a bug; the trace is logged
             logger.exception("enrolling %s failed", path)
-            self._say(f"{path.name} was not taken: {type(error).__name__}: {error}")
+            self._complain(f"{path.name} was not taken: {type(error).__name__}: {error}")
         return None
 
     def _show(self, wish: tuple[str, Path], puppet: Puppet) -> None:
@@ -210,7 +210,11 @@ class Wardrobe:
                 return
             self._keep(wish, puppet)
             self._refused.discard(wish)
-            if path not in self._portraits:
+            new = path not in self._portraits
+            if new:
                 self._portraits.append(path)
             self._worn, self._method = self._portraits.index(path), method
+            number = self._worn + 1
         self._wear(puppet, path)
+        if new:
+            self._say(f"{path.name} was added as portrait {number}")

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from realtime.live.outlet import Look, Outlet
 from realtime.live.portraits import Opener, Wardrobe
 from realtime.live.reference import ReferenceSearch
 from realtime.live.slot import ZOOM_STEP, Framing, PuppetSlot
+from realtime.live.slowness import slowness
 from realtime.pipeline import Item, Pipeline, Step
 from realtime.stats import LineStats, StageStats
 
@@ -27,7 +29,7 @@ GAINS = ("pose", "expression", "eyes")
 GAIN_RANGE = (0.0, 2.0)
 SMOOTHING_RANGE = (0.0, 2.0)
 SEARCH_S = 10.0  # how long `find_best_reference` watches
-MESSAGE_S = 4.0  # how long a message stays on the picture
+MESSAGE_S, PROBLEM_S = 4.0, 12.0  # how long a message stays on the picture
 FIGURES_S = 0.25  # how often the figures on the picture change
 FACE_FOUND = 0.5  # confidence from which a face counts as found
 
@@ -63,6 +65,8 @@ class SessionState:
     modes: Mapping[str, bool]  # by MODES
     message: str  # the last line for the user, "" for none
     message_number: int  # counts messages
+    message_problem: bool  # it says what went wrong
+    slow: str  # one line when this computer is too slow, "" when it keeps up
     stages: tuple[StageStats, ...]  # source, tracker, puppet, sink
 
 
@@ -97,12 +101,17 @@ class Session:
         self._gains = dict.fromkeys(GAINS, 1.0) | dict(gains or {})
         self._smoothing = smoothing
         self._framing = Framing(flip=self._modes["flip"])
-        self._message, self._message_number, self._said_s = "", 0, -math.inf
+        self._message, self._message_number, self._message_problem = "", 0, False
+        self._message_until_s = -math.inf
         self._figures: tuple[str, ...] = ()
+        self._slow = ""
         self._figures_due_s = -math.inf
         self._motion: Motion | None = None
         self._search: ReferenceSearch | None = None
-        self._wardrobe = Wardrobe(open_puppet, portraits, method=method, wear=self._wear, say=self.say)
+        complain = partial(self.say, problem=True)
+        self._wardrobe = Wardrobe(
+            open_puppet, portraits, method=method, wear=self._wear, say=self.say, complain=complain
+        )
         first = self._wardrobe.first()
         self._rest = first.rest
         self._slot = PuppetSlot(first)
@@ -147,13 +156,16 @@ class Session:
                 modes=dict(self._modes),
                 message=self._message,
                 message_number=self._message_number,
+                message_problem=self._message_problem,
+                slow=slowness(stats, method=wardrobe.method, size=self._slot.size),
                 stages=stats.stages,
             )
 
-    def say(self, line: str) -> None:
+    def say(self, line: str, *, problem: bool = False) -> None:
         """Show the user one line: on previews, on the page and in the state."""
         with self._lock:
-            self._message, self._said_s = line, time.perf_counter()
+            self._message, self._message_problem = line, problem
+            self._message_until_s = time.perf_counter() + (PROBLEM_S if problem else MESSAGE_S)
             self._message_number += 1
 
     # Portraits
@@ -277,29 +289,21 @@ class Session:
         return self._slot(motion, item.frame)
 
     def _look(self) -> Look:
-        fresh = time.perf_counter() - self._said_s < MESSAGE_S
+        now_s = time.perf_counter()
+        if now_s >= self._figures_due_s:  # counted a few times a second only
+            state = self.state()
+            self._figures, self._slow, self._figures_due_s = (
+                figures_of(state),
+                state.slow,
+                now_s + FIGURES_S,
+            )
         return Look(
             framing=self._framing,
             badge=self._modes["badge"],
-            lines=self._fresh_figures() if self._modes["statistics"] else (),
+            lines=self._figures if self._modes["statistics"] else (),
             landmarks=self._motion if self._modes["landmarks"] else None,
-            message=self._message if fresh else "",
+            message=self._message if now_s < self._message_until_s else self._slow,
         )
-
-    def figures(self) -> tuple[str, ...]:
-        """The statistics as lines: the rate and latency of the line, then each stage."""
-        state = self.state()
-        face = "face" if state.face_found else "no face"
-        head = f"{state.fps:.1f} fps  {state.latency_p50_ms:.0f}/{state.latency_p95_ms:.0f} ms  {face}"
-        stages = (f"{s.name} {s.recent.p50_ms:.1f} ms, {s.dropped} dropped" for s in state.stages)
-        return (head, f"method {state.method}", *stages)
-
-    def _fresh_figures(self) -> tuple[str, ...]:
-        """The figures, counted a few times a second only."""
-        now_s = time.perf_counter()
-        if now_s >= self._figures_due_s:
-            self._figures, self._figures_due_s = self.figures(), now_s + FIGURES_S
-        return self._figures
 
     def _wear(self, puppet: Puppet, path: Path) -> None:
         self._rest = puppet.rest
@@ -319,3 +323,11 @@ class Session:
 
 def _within(value: float, limits: tuple[float, float]) -> float:
     return min(max(round(value, 3), limits[0]), limits[1])
+
+
+def figures_of(state: SessionState) -> tuple[str, ...]:
+    """The statistics as lines: the rate and latency of the line, then each stage."""
+    face = "face" if state.face_found else "no face"
+    head = f"{state.fps:.1f} fps  {state.latency_p50_ms:.0f}/{state.latency_p95_ms:.0f} ms  {face}"
+    stages = (f"{s.name} {s.recent.p50_ms:.1f} ms, {s.dropped} dropped" for s in state.stages)
+    return (head, f"method {state.method}", *stages)

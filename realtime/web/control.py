@@ -25,11 +25,9 @@ class StateLike(Protocol):
     """One look at a running session; a frozen record."""
 
     @property
-    def fps(self) -> float: ...  # frames a second that reached the sink, over the last second
+    def fps(self) -> float: ...  # frames a second that reached the sink, over the last seconds
     @property
-    def latency_p50_ms(
-        self,
-    ) -> float: ...  # capture to sink, over the last seconds; nan before the first frame
+    def latency_p50_ms(self) -> float: ...  # capture to sink, the same; nan before the first frame
     @property
     def latency_p95_ms(self) -> float: ...
     @property
@@ -60,6 +58,10 @@ class StateLike(Protocol):
     def message(self) -> str: ...  # the last line for the user, "" for none
     @property
     def message_number(self) -> int: ...  # counts messages, so that the same line said twice is seen twice
+    @property
+    def message_problem(self) -> bool: ...  # it says what went wrong
+    @property
+    def slow(self) -> str: ...  # one line when this computer is too slow, "" when it keeps up
 
 
 class SessionLike(Protocol):
@@ -107,10 +109,10 @@ def _number(value: Value, what: str, limits: tuple[float, float]) -> float:
 
 def _select(session: SessionLike, value: Value) -> None:
     count = len(session.state().portraits)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
         raise WrongUse(f"portrait is {value!r}, expected a whole number from 0 to {count - 1}")
     if not 0 <= value < count:
-        raise WrongUse(f"portrait {int(value) + 1} was asked for, there are {count}; add one with Upload")
+        raise WrongUse(f"portrait {value + 1:g} was asked for, there are {count}; add one with Upload")
     session.select_portrait(int(value))
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from face.errors import WrongUse
+from realtime.web.connections import Connections
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PICTURE_PATH = "/picture.mjpg"
@@ -172,17 +173,21 @@ def _is_address(name: str) -> bool:
 class GuardedApp:
     """An ASGI application behind a Guard; adds the safety headers to whatever leaves it."""
 
-    def __init__(self, app: App, guard: Guard) -> None:
+    def __init__(self, app: App, guard: Guard, connections: Connections) -> None:
         self._app = app
         self._guard = guard
+        self._connections = connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         refusal = self._guard.admit(scope)
+        if refusal is None and self._connections.full:
+            refusal = Refusal(503, "too many pages show this session; close one and load this one again")
         if refusal is None:
-            await self._app(scope, receive, _with_safety_headers(send))
+            with self._connections.asking(scope.get("client")):
+                await self._app(scope, receive, _with_safety_headers(send))
         elif scope["type"] == "websocket":
             await _refuse_socket(receive, send)
         else:
@@ -203,12 +208,8 @@ def _with_safety_headers(send: Send) -> Send:
 
 
 async def _refuse(refusal: Refusal, receive: Receive, send: Send) -> None:
-    """Answer and hang up. A little of what was sent is read first: closing on unread bytes resets the
-    connection, and the answer may be lost with it.
-    """
-    with suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_S):
-            await _drain(receive)
+    """Answer and hang up."""
+    await drain(receive)
     body = f"{refusal.line}\n".encode()
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),
@@ -219,13 +220,18 @@ async def _refuse(refusal: Refusal, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _drain(receive: Receive) -> None:
+async def drain(receive: Receive) -> None:
+    """Read a little of what a refused request sends: closing on unread bytes resets the connection, and the
+    answer may be lost with it.
+    """
     left = DRAIN_BYTES
-    while left > 0:
-        message = await receive()
-        left -= len(message.get("body", b""))
-        if not message.get("more_body", False):
-            return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 async def _refuse_socket(receive: Receive, send: Send) -> None:

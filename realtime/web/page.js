@@ -10,6 +10,7 @@ import { Portraits } from "/portraits.js";
 const $ = (id) => document.getElementById(id);
 const LINE_MS = 6000; // how long an ordinary line stays; a problem stays until the next one
 const TRIPS = 60; // round trips behind the shown median
+const RESUME_MS = 3000; // after loading: the page before this one may still be on its way out
 const BROWSER = "browser"; // the name of this page's camera among the server's sources
 
 // The key in the address has done its work: a cookie has taken its place.
@@ -21,6 +22,7 @@ let state = null;
 let seenMessage = null;
 let seenSource = null;
 let lineTimer = 0;
+let resumeUntil = 0;
 let selfWanted = localStorage.getItem("self-view") !== "off";
 
 const control = new Control({ onState: update, onError: (line) => say(line, true), onLink: (now) => link("control", now) });
@@ -70,11 +72,15 @@ function update(next) {
   showChoices();
   showCamera();
   setText("zoom", `${next.zoom.toFixed(1)}×`);
-  if (seenMessage !== next.message.number && (!first || next.message.text)) say(next.message.text);
+  if (seenMessage !== next.message.number && (!first || next.message.text)) say(next.message.text, !first && next.message.problem);
   seenMessage = next.message.number;
   if (seenSource !== null && seenSource !== next.source_message.number) say(next.source_message.text, true);
   seenSource = next.source_message.number;
-  if (first && usesBrowser() && next.camera_fps === 0) startIfAllowed(); // never away from another page
+  if (first) resumeUntil = performance.now() + RESUME_MS;
+  if (performance.now() < resumeUntil && usesBrowser() && !next.camera_taken) {
+    resumeUntil = 0;
+    startIfAllowed();
+  }
 }
 
 function showFigures() {
@@ -139,9 +145,10 @@ function showCamera() {
 
 function showHint() {
   if (!state) return;
-  const lost = !state.face_found && !state.modes.passthrough && links.picture === "live" && $("welcome").hidden;
+  const watching = state.delivered > 0 && links.picture === "live" && $("welcome").hidden;
+  const lost = watching && !state.face_found && !state.modes.passthrough;
   const absent = lost ? "No face in view: the portrait idles until you are back" : "";
-  setText("hint", state.enrolling ? `Preparing ${state.enrolling} …` : absent);
+  setText("hint", state.enrolling ? `Preparing ${state.enrolling} …` : state.slow || absent);
   $("hint").hidden = !$("hint").textContent;
 }
 

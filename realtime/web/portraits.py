@@ -14,7 +14,7 @@ from face.errors import BadImage
 from face.photo import decode_photo, read_photo
 
 LARGEST_UPLOAD = 30_000_000  # bytes; a 50 megapixel phone photo has about 25 million
-LONGEST_NAME = 80  # characters
+LONGEST_NAME, LONGEST_SUFFIX = 80, 8  # bytes: file systems count these, and some take no more than 143
 THUMBNAIL_SIDE = 192  # pixels, the shorter one
 KEPT = 128  # thumbnails in memory, about 10 kB each
 
@@ -35,7 +35,12 @@ def safe_name(name: str) -> str:
     stem, dot, suffix = plain.rpartition(".")
     if not dot:
         stem, suffix = plain, "jpg"
-    return f"{stem[:LONGEST_NAME] or 'portrait'}.{suffix[:8]}"
+    return f"{_cut(stem, LONGEST_NAME) or 'portrait'}.{_cut(suffix, LONGEST_SUFFIX)}"
+
+
+def _cut(text: str, most: int) -> str:
+    """The text's beginning, in at most that many bytes of UTF-8."""
+    return text.encode()[:most].decode(errors="ignore")
 
 
 class Shelf:

@@ -11,8 +11,10 @@ WS   /control               commands in, answers and state out, JSON
 """
 
 import asyncio
+import errno
 import json
 import logging
+import math
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -30,8 +32,9 @@ from face.errors import PuppetError, WrongUse
 from realtime.web.camera import BadBlob, BrowserSource
 from realtime.web.control import Value
 from realtime.web.desk import Desk
-from realtime.web.guard import PICTURE_PATH, Guard
+from realtime.web.guard import PICTURE_PATH, Guard, drain
 from realtime.web.picture import Picture
+from realtime.web.portraits import safe_name
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +42,8 @@ PICTURE_HEADER = struct.Struct("<IIIIdd")  # sequence, width, height, 0, capture
 STATE_EVERY_S = 0.25
 RESEND_S = 1.0  # Motion JPEG: a still picture is sent again this often, which also finds dead connections
 LONGEST_COMMAND = 4096  # characters
+UPLOAD_WITHIN_S, STALLED_S = 60.0, 5.0  # for a whole photo, and without a byte of it
+LONGEST_NUMBER = 6  # digits of a portrait's number
 CAMERA_TAKEN = 4001  # WebSocket close code: another page sends its camera now
 
 ASSETS = {  # address -> type; each is a file beside this one
@@ -61,7 +66,7 @@ def build_app(desk: Desk, guard: Guard) -> Starlette:
     routes: list[BaseRoute] = [
         Route("/", handlers.page),
         Route(PICTURE_PATH, handlers.motion_jpeg),
-        Route("/portraits/{index:int}.jpg", handlers.thumbnail),
+        Route("/portraits/{number}.jpg", handlers.thumbnail),
         Route("/portraits", handlers.upload, methods=["POST"]),
         WebSocketRoute("/live", handlers.live),
         WebSocketRoute("/camera", handlers.camera),
@@ -78,6 +83,7 @@ class Handlers:
         self._desk = desk
         self._guard = guard
         self._page = (HERE / "page.html").read_bytes()
+        self._uploading = asyncio.Lock()
 
     async def page(self, request: Request) -> Response:
         headers = {"set-cookie": self._guard.cookie} if self._guard.token_in_address(request.scope) else {}
@@ -106,33 +112,42 @@ class Handlers:
 
     async def thumbnail(self, request: Request) -> Response:
         portraits = self._desk.session.state().portraits
-        index = int(request.path_params["index"])
-        if index >= len(portraits):
+        number = request.path_params["number"]
+        known = number.isascii() and number.isdecimal() and len(number) <= LONGEST_NUMBER
+        if not known or int(number) >= len(portraits):
             return Response(status_code=404)
         try:
-            jpeg = await run_in_threadpool(self._desk.shelf.thumbnail, portraits[index])
+            jpeg = await run_in_threadpool(self._desk.shelf.thumbnail, portraits[int(number)])
         except PuppetError as error:
             return Response(str(error), status_code=404, media_type="text/plain")
         return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
 
     async def upload(self, request: Request) -> Response:
+        """One photo at a time: what is half sent is held in memory."""
+        if self._uploading.locked():
+            await drain(request.receive)
+            return _refused("another photo is just being sent; try again in a moment", 409)
         shelf, name = self._desk.shelf, request.query_params.get("name", "portrait.jpg")
-        data = bytearray()
         try:
-            async for chunk in request.stream():
-                data += chunk
-                if len(data) > shelf.largest_upload:
+            async with self._uploading:
+                data = await _body(request, shelf.largest_upload)
+                if data is None:
+                    await drain(request.receive)
                     line = f"the photo is too large, {shelf.upload_limit}; choose a smaller one"
-                    return JSONResponse({"error": line}, status_code=413, headers={"connection": "close"})
-            path = await run_in_threadpool(shelf.receive, name, bytes(data))
+                    return _refused(line, 413)
+                path = await run_in_threadpool(shelf.receive, name, data)
             await run_in_threadpool(self._desk.session.add_portrait, path)
         except ClientDisconnect:
             return Response(status_code=400)
+        except TimeoutError:
+            return _refused("the photo stopped arriving; check the connection and send it again", 408)
         except PuppetError as error:
-            return JSONResponse({"error": str(error)}, status_code=422)
+            return _refused(str(error), 422)
         except OSError as error:
-            line = f"the photo cannot be stored ({error.strerror}); free some space and try again"
-            return JSONResponse({"error": line}, status_code=507)
+            cure = "free some space" if error.errno == errno.ENOSPC else "rename it"
+            return _refused(
+                f"{safe_name(name)} cannot be stored ({error.strerror}); {cure} and try again", 507
+            )
         return JSONResponse({"added": path.stem})
 
     async def live(self, socket: WebSocket) -> None:
@@ -176,7 +191,7 @@ class Handlers:
                 message = await socket.receive()
                 if message["type"] == "websocket.disconnect":
                     break
-                await socket.send_json(_take(camera, message.get("bytes") or b""))
+                await _send(socket, _take(camera, message.get("bytes") or b""))
         except (WebSocketDisconnect, RuntimeError):
             logger.debug("a camera left")
         finally:
@@ -190,7 +205,7 @@ class Handlers:
         try:
             while True:
                 answer = await self._answer(await socket.receive_text())
-                await socket.send_json(answer)
+                await _send(socket, answer)
         except (WebSocketDisconnect, KeyError):  # KeyError: bytes where text is spoken
             logger.debug("a page left")
         finally:
@@ -199,7 +214,7 @@ class Handlers:
     async def _push_state(self, socket: WebSocket) -> None:
         with suppress(WebSocketDisconnect, RuntimeError):
             while not self._desk.closing:
-                await socket.send_json({"state": self._desk.state()})
+                await _send(socket, {"state": self._desk.state()})
                 await asyncio.sleep(STATE_EVERY_S)
 
     async def _answer(self, text: str) -> dict[str, Any]:
@@ -242,6 +257,29 @@ class _Watch:
         self._desk.pulses.discard(self.pulse)
 
 
+def _refused(line: str, status: int) -> Response:
+    return JSONResponse({"error": line}, status_code=status, headers={"connection": "close"})
+
+
+async def _body(request: Request, most: int) -> bytes | None:
+    """The request's body, None for more than `most` bytes; TimeoutError when it stalls or takes too long."""
+    data, chunks = bytearray(), request.stream()
+    async with asyncio.timeout(UPLOAD_WITHIN_S):
+        while True:
+            async with asyncio.timeout(STALLED_S):
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                return bytes(data)
+            data += chunk
+            if len(data) > most:
+                return None
+
+
+async def _send(socket: WebSocket, values: dict[str, Any]) -> None:
+    """As JSON in ASCII: names from a disk may hold what is no text, and a page takes neither nan nor inf."""
+    await socket.send_text(json.dumps(values, allow_nan=False))
+
+
 def pack(picture: Picture) -> bytes:
     """A picture as one binary message of /live."""
     width, height = picture.size
@@ -265,16 +303,26 @@ def _take(camera: BrowserSource, blob: bytes) -> dict[str, Any]:
         return {"refused": str(error)}
 
 
-def _parse(text: str) -> tuple[object, str, Value]:
+def _parse(text: str) -> tuple[float | None, str, Value]:
+    """Number, name and value of a command; every number in it is finite."""
     try:
-        message = json.loads(text)
+        message = json.loads(text, parse_int=_finite, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise WrongUse('the command is no JSON, expected {"do": name, "value": ...}') from error
     name = message.get("do") if isinstance(message, dict) else None
     value = message.get("value") if isinstance(message, dict) else None
-    if not isinstance(name, str) or not isinstance(value, str | int | float | bool | None):
+    number = message.get("number") if isinstance(message, dict) else None
+    if not isinstance(name, str) or not isinstance(value, str | float | bool | None):
         raise WrongUse('the command has no name, expected {"do": name, "value": ...}')
-    return message.get("number"), name, value
+    return number if isinstance(number, float) else None, name, value
+
+
+def _finite(text: str) -> float:
+    """A number of JSON: Python's reader also takes NaN, Infinity, 1e400 and integers beyond every float."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is not finite")
+    return number
 
 
 def _asset(path: Path, kind: str) -> Callable[[Request], Any]:

@@ -24,6 +24,7 @@ import uvicorn
 
 from face.errors import SinkUnavailable, WrongUse
 from realtime.web.camera import LARGEST_BLOB, BrowserSource
+from realtime.web.connections import Connections
 from realtime.web.control import SessionLike
 from realtime.web.desk import Desk
 from realtime.web.guard import App, Guard, GuardedApp, check_host, new_token
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_PORT = 7860
 START_WITHIN_S = 10.0
 LEAVE_WITHIN_S = 2.0
+BACKLOG = 64  # connections that wait to be taken in; as many are taken in at once
 SEND_BUFFER = 256 * 1024  # bytes the system may hold for one client: it bounds how far Motion JPEG can lag
 
 
@@ -128,7 +130,9 @@ class WebServer:
         self._desk = Desk(
             self._session, self._picture, self._camera, self._sources, shelf, picture_path=guard.picture_path
         )
-        self._server = uvicorn.Server(_config(GuardedApp(build_app(self._desk, guard), guard)))
+        connections = Connections()
+        app = GuardedApp(build_app(self._desk, guard), guard, connections)
+        self._server = uvicorn.Server(_config(app, connections))
         serve = partial(asyncio.run, self._serve(self._server, listener))
         self._thread = threading.Thread(target=serve, name="web", daemon=True)
         self._thread.start()
@@ -173,7 +177,7 @@ def _listen(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # clients inherit it
         listener.bind((host, port))
-        listener.listen(64)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise _mendable(error, host, port) from error
@@ -190,19 +194,19 @@ def _mendable(error: OSError, host: str, port: int) -> SinkUnavailable | WrongUs
     return SinkUnavailable(f"cannot listen on {host} port {port} ({error.strerror}); try another --port")
 
 
-def _config(app: App) -> uvicorn.Config:
+def _config(app: App, connections: Connections) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http=connections.protocol,  # type: ignore[arg-type]  # it asks for a class, and only calls it
+        backlog=BACKLOG,
         ws="websockets-sansio",
         ws_max_size=2 * LARGEST_BLOB,  # above it the connection is closed, below it the page is told why
         ws_per_message_deflate=False,  # pictures do not get smaller
         lifespan="off",
         log_config=None,
-        log_level="warning",
+        log_level="error",  # a stranger's bad request is not worth a line
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=64,
         timeout_graceful_shutdown=1,
     )

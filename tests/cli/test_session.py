@@ -11,6 +11,8 @@ from cli_stage import COLOURS, DRIVER, SIZE, Beat, Card, Opener, Settings, Stage
 from waiting import no_hang
 
 from face.errors import BadPortrait, ModelUnavailable, WrongUse
+from realtime.live import session
+from realtime.live.keys import press
 from realtime.live.session import GAINS, MODES
 from realtime.web.control import COMMANDS, obey
 
@@ -48,7 +50,8 @@ def test_an_unusable_portrait_is_said_in_one_line_and_changes_nothing() -> None:
         state = stage.session.state()
         time.sleep(0.05)
         assert stage.running
-    assert "wall.png" in state.message and "no face found" in state.message and "\n" not in state.message
+    assert "no face found" in state.message and "\n" not in state.message
+    assert state.message.count("wall.png") == 1 and state.message_problem
     assert state.portraits == before.portraits
     assert (state.portrait, state.enrolling) == (0, "")
     assert set(stage.meeting.greys) == {COLOURS["one"]}
@@ -63,6 +66,41 @@ def test_a_bug_in_enrolment_keeps_the_stream_and_its_trace_goes_to_the_log(
         stage.session.select_portrait(2)
         stage.wait_grey(COLOURS["three"])
     assert "Traceback" in caplog.text
+
+
+def test_an_added_portrait_is_confirmed_and_a_known_one_is_named() -> None:
+    with Stage(portraits=("one",)) as stage:
+        stage.session.add_portrait(Path("two.png"))
+        stage.wait_grey(COLOURS["two"])
+        stage.wait(lambda: stage.session.state().message == "two.png was added as portrait 2")
+        assert not stage.session.state().message_problem
+        stage.session.select_portrait(0)
+        stage.wait(lambda: stage.session.state().message == "one.png")
+
+
+def test_a_problem_stays_in_the_window_for_longer_than_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "MESSAGE_S", 0.0)
+    with Stage() as stage:
+        stage.session.say("a note")
+        time.sleep(0.05)
+        assert stage.window.last is not None and len(np.unique(stage.window.last.image)) == 1
+        assert press(stage.session, "9")  # there is no ninth portrait
+        stage.wait(lambda: stage.window.last is not None and len(np.unique(stage.window.last.image)) > 1)
+        assert stage.session.state().message_problem
+
+
+def test_a_library_that_would_end_the_program_while_it_enrols_ends_nothing() -> None:
+    class Leaving(Opener):
+        def __call__(self, method: str, path: Path) -> Card:
+            if path.stem == "two":
+                raise SystemExit(0)
+            return super().__call__(method, path)
+
+    with Stage(opener=Leaving()) as stage:
+        stage.session.select_portrait(1)
+        stage.wait(lambda: "SystemExit" in stage.session.state().message)
+        stage.session.select_portrait(2)
+        stage.wait_grey(COLOURS["three"])
 
 
 def test_the_first_portrait_must_be_usable() -> None:

@@ -4,15 +4,17 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import cv2
 import numpy as np
 import pytest
 from waiting import HANG_S, wait_until
-from web_stage import Stage, jpeg, serve
+from web_stage import ScriptedSession, Stage, jpeg, serve, wait_until
 from websockets.sync.client import ClientConnection
 
-from realtime.web.control import COMMANDS, MODES
+from face.errors import WrongUse
+from realtime.web.control import COMMANDS, MODES, obey
 from realtime.web.portraits import Shelf, safe_name
 
 CALLS = {
@@ -42,6 +44,9 @@ WRONG = [
     ("select", 0.5),
     ("select", "1"),
     ("select", True),
+    ("select", 1e300),
+    ("select", float("inf")),
+    ("select", float("nan")),
     ("method", "magic"),
     ("gain.pose", 2.01),
     ("gain.pose", -0.1),
@@ -68,6 +73,12 @@ NO_COMMANDS = [
     '{"do": {}}',
     "[" * 3000,
     "x" * 9000,
+    '{"do": "select", "value": 1e400}',
+    '{"do": "select", "value": NaN}',
+    '{"do": "next", "number": NaN}',
+    '{"do": "next", "number": -Infinity}',
+    '{"do": "smoothing", "value": ' + "9" * 4000 + "}",
+    '{"do": "next", "more": [1e999]}',
 ]
 
 
@@ -109,12 +120,51 @@ def test_a_wrong_wish_is_one_line_and_changes_nothing(
     assert stage.session.told == []
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 1e300, 0.5, True, "1", None])
+def test_a_portrait_that_cannot_be_meant_is_wrong_use(value: object) -> None:
+    with pytest.raises(WrongUse, match="portrait"):
+        obey(ScriptedSession((Path("a.jpg"),)), "select", value)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("text", NO_COMMANDS, ids=lambda text: text[:12])
 def test_what_is_no_command_is_answered_and_the_page_stays_connected(
     stage: Stage, control: ClientConnection, text: str
 ) -> None:
     assert "expected" in str(ask(control, text)["error"])
+    assert stage.session.told == []
     assert ask(control, '{"do": "next"}')["error"] == ""
+
+
+@pytest.mark.parametrize("number", ['"\\ud800"', "[1]", '{"a": 1}', "true", "null", '"7"'])
+def test_a_number_that_is_none_is_answered_without_one(
+    stage: Stage, control: ClientConnection, number: str
+) -> None:
+    assert ask(control, f'{{"do": "next", "number": {number}}}') == {"answer": None, "error": ""}
+
+
+def refuse_constants(text: str) -> float:
+    raise AssertionError(f"{text} is no JSON")
+
+
+def test_what_the_page_is_sent_is_json_whatever_a_disk_calls_its_files(stage: Stage) -> None:
+    stage.session.portraits = (Path("caf\udce9.jpg"), Path("日本.jpg"), Path("a\nb.jpg"))
+    with stage.socket("/control") as socket:
+        for _ in range(2):
+            state = json.loads(socket.recv(timeout=2), parse_constant=refuse_constants)["state"]
+            assert [each["name"] for each in state["portraits"]] == ["caf\udce9", "日本", "a\nb"]
+        assert ask(socket, '{"do": "x\\ud800"}')["error"]
+
+
+@pytest.mark.parametrize(
+    "number", ["9" * 5000, "9" * 30, "2", "-1", "1e0", "+1", "０", "²", "0x0", "0 ", "", "%00", "..%2f0"]
+)
+def test_a_portrait_that_is_not_there_is_not_found(
+    stage: Stage, number: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.session.portraits = (Path("a.jpg"), Path("b.jpg"))
+    response, body = stage.request(f"/portraits/{quote(number, safe='%')}.jpg")
+    assert response.status == 404 and b"a.jpg" not in body
+    assert caplog.text == ""
 
 
 def test_the_state_comes_by_itself_and_is_json(stage: Stage, control: ClientConnection) -> None:
@@ -197,12 +247,43 @@ def test_a_refused_upload_leaves_no_file(tmp_path: Path) -> None:
         "a\0b.jpg",
         "n" * 500 + ".jpg",
         "ü\n.png",
+        "𝔄" * 80 + ".jpg",
+        "日" * 300,
+        "x." + "𝔄" * 80,
+        "caf\udce9.jpg",
     ],
+    ids=lambda name: ascii(name)[:20],
 )
-def test_an_uploads_name_stays_in_its_folder(name: str) -> None:
+def test_an_uploads_name_stays_in_its_folder_and_every_disk_takes_it(name: str) -> None:
     safe = safe_name(name)
     assert Path(safe).name == safe and safe.isprintable()
-    assert not safe.startswith(".") and len(safe) < 100 and "." in safe
+    assert not safe.startswith(".") and len(safe.encode()) < 100 and "." in safe
+
+
+def test_a_photo_with_a_name_of_four_byte_letters_is_taken(stage: Stage) -> None:
+    for _ in range(2):  # the second one of that name gets a number
+        address = f"/portraits?name={quote('𝔄' * 80)}.jpg"
+        response, body = stage.request(address, method="POST", body=jpeg(size=(320, 240)))
+        assert response.status == 200 and json.loads(body)["added"].startswith("𝔄𝔄")
+
+
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        (OSError(28, "No space left on device"), "free some space"),
+        (OSError(36, "File name too long"), "rename"),
+    ],
+)
+def test_a_disk_that_takes_no_photo_is_said_with_its_cure(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, error: OSError, cure: str
+) -> None:
+    def fails(path: Path, data: bytes) -> int:
+        raise error
+
+    monkeypatch.setattr(Path, "write_bytes", fails)
+    response, body = stage.request("/portraits?name=a.jpg", method="POST", body=jpeg(size=(320, 240)))
+    line = json.loads(body)["error"]
+    assert response.status == 507 and cure in line and line.startswith("a.jpg cannot be stored")
 
 
 def test_a_thumbnail_is_small_upright_and_made_once(stage: Stage, tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ class ScriptedState:
     modes: Mapping[str, bool] = field(default_factory=dict)
     message: str = ""
     message_number: int = 0
+    message_problem: bool = False
+    slow: str = ""
 
 
 class ScriptedSession:
