@@ -9,7 +9,8 @@ from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 
 import pytest
-from web_stage import Feeder, Stage, jpeg, serve, wait_until
+from waiting import wait_until
+from web_stage import Feeder, Stage, jpeg, serve
 
 from realtime.web import connections, routes
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from waiting import HANG_S, wait_until
-from web_stage import ScriptedSession, Stage, jpeg, serve, wait_until
+from web_stage import ScriptedSession, Stage, jpeg, serve
 from websockets.sync.client import ClientConnection
 
 from face.errors import WrongUse
