@@ -152,7 +152,7 @@ def test_next_and_previous_go_past_what_was_refused(tmp_path: Path) -> None:
         (tmp_path / f"{name}.png").touch()
     with Stage(folder=tmp_path) as stage:
         stage.session.next_portrait()
-        stage.wait(lambda: "oven.png was not taken" in stage.session.state().message)
+        stage.wait(lambda: "oven.png: no face found" in stage.session.state().message)
         stage.wait(lambda: not stage.session.state().enrolling)
         stage.session.next_portrait()
         stage.wait_grey(COLOURS["two"])
@@ -160,7 +160,7 @@ def test_next_and_previous_go_past_what_was_refused(tmp_path: Path) -> None:
         stage.wait_grey(COLOURS["one"])
         stage.session.reload_portraits()
         stage.session.next_portrait()
-        stage.wait(lambda: "oven.png was not taken" in stage.session.state().message)
+        stage.wait(lambda: "oven.png: no face found" in stage.session.state().message)
 
 
 def test_next_and_previous_go_around_the_list() -> None:
