@@ -81,9 +81,7 @@ def export_model(
                 if safetensors:
                     save_network(network, folder / f"{role}.safetensors", notes=notes)
                 if onnx:
-                    save_graph(network, folder / f"{role}.onnx", notes=notes)
-                    graphs[role] = verify_graph(network, folder / f"{role}.onnx")
-                    logger.info("%s.onnx agrees with torch", role)
+                    graphs[role] = _graph(network, folder / f"{role}.onnx", notes)
             described = {r: describe(n, graphs.get(r)) for r, n in imported.networks.items()}
             if live is not None:
                 origins = tuple(part.origin for part in parts)
@@ -103,9 +101,8 @@ def export_model(
                 "graphs": described,
                 "engines": [asdict(engine) for engine in lively.engines] if lively else [],
                 "made_with": _versions(),
-                **(_playable(parts, sources, imported) if lively else {}),
             }
-            write_index(folder, index)
+            write_index(folder, index | (_playable(parts, sources, imported) if lively else {}))
         except OSError as error:
             raise SinkUnavailable(
                 f"cannot write {out} ({error.strerror}); free space or choose another --out"
@@ -113,6 +110,14 @@ def export_model(
     seconds = round(time.perf_counter() - start, 2)
     engines = lively.engines if lively else ()
     return ExportReport(out, imported.origin, imported.licence, imported.notes, graphs, seconds, engines)
+
+
+def _graph(network: Network, path: Path, notes: dict[str, str]) -> Verification:
+    """Write a network's graph and hold it against torch."""
+    save_graph(network, path, notes=notes)
+    found = verify_graph(network, path)
+    logger.info("%s agrees with torch", path.name)
+    return found
 
 
 def _merged(paths: Sequence[Path], parts: Sequence[Imported]) -> Imported:

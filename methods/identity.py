@@ -254,36 +254,26 @@ class _Files:
 
     def read(self, name: str) -> bytes:
         """The file's content."""
-        size, sha256 = self._promised(name)
+        if name not in self._waiting:
+            raise _damaged(self.path, f"{INDEX} does not vouch for {name}")
+        size, sha256 = self._waiting.pop(name)
         file = self.path / name
-        content = file.read_bytes() if file.is_file() else b""
+        content = file.read_bytes() if file.is_file() and file.stat().st_size == size else b""
         if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
             raise _damaged(self.path, f"{name} is missing, cut short or altered")
         return content
 
-    def check(self, name: str) -> Path:
-        """The file's place, its content as it should be."""
-        size, sha256 = self._promised(name)
-        file = self.path / name
-        if not file.is_file() or file.stat().st_size != size or sha256_of(file) != sha256:
-            raise _damaged(self.path, f"{name} is missing, cut short or altered")
-        return file
-
     def check_rest(self) -> None:
         for name in list(self._waiting):
-            self.check(name)
-
-    def _promised(self, name: str) -> tuple[int, str]:
-        if name not in self._waiting:
-            raise _damaged(self.path, f"{INDEX} does not vouch for {name}")
-        return self._waiting.pop(name)
+            self.read(name)
 
 
 def _code(files: _Files, entry: Mapping[str, Any]) -> Code:
     place = str(entry["folder"])
     with np.load(BytesIO(files.read(f"{place}/{CODE}")), allow_pickle=False) as stored:
         arrays = {name: stored[name].astype(np.float32) for name in stored.files}
-    graph = files.check(f"{place}/{GENERATOR}.onnx").with_suffix("") if entry["tuned"] else None
+    if entry["tuned"]:
+        files.read(f"{place}/{GENERATOR}.onnx")
     return Code(
         model=str(entry["model"]),
         key=str(entry["key"]),
@@ -291,7 +281,7 @@ def _code(files: _Files, entry: Mapping[str, Any]) -> Code:
         w=arrays["w"],
         feature=arrays.get("feature"),
         rest=arrays.get("rest"),
-        graph=graph,
+        graph=files.path / place / GENERATOR if entry["tuned"] else None,
     )
 
 
