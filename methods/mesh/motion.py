@@ -18,8 +18,6 @@ from face.face_model import (
     LEFT_EYE_LOWER,
     LEFT_EYE_UPPER,
     LEFT_IRIS,
-    LIPS_INNER_LOWER,
-    LIPS_INNER_UPPER,
     RIGHT_EYE_LOWER,
     RIGHT_EYE_UPPER,
     RIGHT_IRIS,
@@ -29,6 +27,7 @@ from face.face_model import (
 from face.motion import BLENDSHAPE_INDEX, BLENDSHAPES, Motion
 from face.mouth_reader import MouthReader, directions
 from face.pose import euler_angles, rotation_matrix
+from methods.mesh.lips import Lips, gaps_of, wanted_gaps
 from methods.mesh.refinement import UNTRIMMED
 from methods.mesh.response import (
     LEAST_STEEP,
@@ -46,7 +45,7 @@ LEFT_LID_FOLD = ((467, 260, 259, 257, 258, 286, 414), (445, 445, 444, 443, 442, 
 FOLD_SHARES = (0.12, 0.02)
 SHUT_RATIO = 0.08  # a tracked eye that is shut still measures about this share of its open height
 LOWER_LID_SHARE = 0.05  # of the way to closing that the lower lid comes up
-SEALED_GAP = 0.02  # lips nearer than this are pressed together, outer eye distances
+GAP_SHARE = 0.3  # of the gap that the driver opens, by which lips may be opened more or less for a score
 TIGHTEST_SKIN = 0.4  # of its length at rest that skin below the lip may shrink to
 CHIN_COLUMNS = (
     (17, 18, 200, 199, 175, 152),
@@ -101,6 +100,8 @@ class Retargeter:
         self._read_mouth = MouthReader(model)
         self._jaw, self._smile = directions(model)[:2]
         self._portrait = face_shape  # (478, 3)
+        self._contact = Lips(model, face_shape)
+        self._rest_gaps = np.maximum(self._contact.rest, 0)
         self._rotation = rotation
         self._neutral: Motion | None = None
         self._neutral_reading: _Reading | None = None
@@ -120,7 +121,7 @@ class Retargeter:
             offsets = self._corrected(offsets, motion, relative, self._response)
             offsets = offsets + self._jaw * trim[0] + self._smile * trim[1]
         offsets = self._lids(offsets, right, left)
-        offsets = self._lips(offsets)
+        offsets = self._lips(offsets, wanted_gaps(self._rest_gaps, gaps_of(now.shape), gaps_of(rest.shape)))
         gaze = self._gaze(now, rest, min(1.0, (left + right) / 2))
         return RigPose(
             offsets=offsets,
@@ -137,7 +138,8 @@ class Retargeter:
         """An expression offset (468, 3) and a turn of the head by (3,) degrees of yaw, pitch and roll,
         nothing else; lips still never cross.
         """
-        offsets = self._lips(offsets.astype(np.float32))
+        offsets = offsets.astype(np.float32)
+        offsets = self._lips(offsets, np.maximum(self._contact.gaps(offsets), 0))
         return RigPose(
             offsets=offsets,
             turn=self._limited(rotation_matrix(*(float(angle) for angle in turn))),
@@ -254,17 +256,13 @@ class Retargeter:
                 offsets[list(fold)] += (offsets[up] - before) * share * (0 if openness > 1 else 1)
         return offsets
 
-    def _lips(self, offsets: Floats) -> Floats:
-        """Lips that would pass through one another meet in the middle, and so do those all but closed; skin
-        below the lower lip is pushed on rather than folded under.
+    def _lips(self, offsets: Floats, gaps: Floats) -> Floats:
+        """Lips brought as far apart as the driver's are, `gaps` (9,), give or take GAP_SHARE of it for a
+        score's sake: what else lowers the jaw stretches the skin around them. Skin below the lower lip is
+        pushed on rather than folded under.
         """
-        offsets = offsets.copy()
-        up, low = list(LIPS_INNER_UPPER[1:-1]), list(LIPS_INNER_LOWER[1:-1])
-        gap = (self._portrait[low, 1] + offsets[low, 1]) - (self._portrait[up, 1] + offsets[up, 1])
-        wanted = np.maximum(gap, 0) * np.clip(gap / SEALED_GAP, 0, 1)
-        change = (wanted - gap) / 2
-        offsets[up, 1] -= change
-        offsets[low, 1] += change
+        held = np.clip(self._contact.gaps(offsets), (1 - GAP_SHARE) * gaps, (1 + GAP_SHARE) * gaps)
+        offsets = self._contact.set(offsets, held)
         for column in CHIN_COLUMNS:
             for upper, lower in pairwise(column):
                 room = (self._portrait[lower, 1] - self._portrait[upper, 1]) * (1 - TIGHTEST_SKIN)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Looking into the folders again lets go of every puppet that is not on show, and of none that is."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ class Counting:
 
     def __init__(self) -> None:
         self.cards: list[CountedCard] = []
-        self.slow_s = 0.0
+        self.free = threading.Event()
 
     def __call__(self, method: str, path: Path) -> CountedCard:
         self.cards.append(CountedCard(10 + len(self.cards)))

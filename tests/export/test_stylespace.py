@@ -239,9 +239,9 @@ def test_regions_give_their_most_telling_channels(tmp_path: Path) -> None:
         ([layer_names()[::-1], [np.ones((3, size), np.float32) for size in SIZES]], "stands where"),
         ([layer_names(), [np.ones((1, size), np.float32) for size in SIZES]], "at least 2"),
         ([np.ones((size, 11)) for size in SIZES[:14]], "14 layers"),
-        ([np.ones((size, 12)) for size in SIZES], "it holds a list"),
-        ([1, 2], "it holds a list"),
-        ([[], []], "it holds a list"),
+        ([np.ones((size, 12)) for size in SIZES], "it holds one list"),
+        ([1, 2], "it holds one list"),
+        ([[], []], "it holds one list"),
     ],
 )
 def test_table_of_something_else_is_refused(tmp_path: Path, root: Any, said: str) -> None:

@@ -191,6 +191,25 @@ def test_lips_never_cross_and_lids_meet_whatever_the_driver_does(portrait):
     assert max(pose.openness) < 0.05
 
 
+def test_lips_stay_shut_while_the_driver_keeps_them_shut():
+    model = face_model()
+    shape = np.asarray(model.mean + model.expression({"mouthClose": 0.3}), np.float32)
+    weights = np.zeros((2, 11), np.float32)
+    weights[0, 0] = weights[1, 1] = 4
+    response = Response(weights, np.full(2, -4, np.float32), np.full(2, 0.02, np.float32), np.eye(3))
+    retarget = Retargeter(model, shape, np.eye(3, dtype=np.float32), response)
+    pressed = motion(scores={"mouthClose": 0.3})
+
+    def apart(driver):
+        moved = shape[:468] + retarget(dataclasses.replace(driver, neutral=pressed)).offsets
+        return moved[14, 1] - moved[13, 1]
+
+    lowered = motion(scores={"jawOpen": 0.5})
+    assert apart(lowered) > 0.1
+    # MediaPipe gives pressed lips and a long face the score of an open jaw too
+    assert apart(dataclasses.replace(lowered, landmarks=pressed.landmarks)) < 0.01
+
+
 def test_refined_clip_is_read_nearer_to_its_driver(puppet):
     smile = {"mouthSmileLeft": 0.4, "mouthSmileRight": 0.4}
     # the driver is read to turn farther than its landmarks do, as it happens with real ones
