@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import math
-import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -44,14 +43,11 @@ def tell(line: str) -> None:
 
 
 def put_out(text: str) -> None:
-    """Text on standard output; nothing happens when nobody is there to read it, however often."""
+    """Text on standard output; nothing happens when nobody is there to read it."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())  # what is still in its buffer would fail again at the end
-        os.close(nowhere)
         if error.errno not in NOBODY_READS:
             raise SinkUnavailable(
                 f"standard output takes nothing more ({error.strerror}); free some space or send it elsewhere"
