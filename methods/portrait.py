@@ -19,11 +19,7 @@ from methods.face_search import Window, find_face, width_of
 
 SMALLEST_FACE_PX = 64  # width of the face in the photo; below it there is nothing to show
 SMALLEST_SHOWN_PX = 160  # where reducing a photo makes the face smaller, it is cut to head and shoulders:
-SHOWN_WIDTHS, ABOVE = (
-    3.2,
-    0.45,
-)  # the square's side in widths of the face, and how far down in it the face lies
-FRAME_MS = 33
+SHOWN_WIDTHS, ABOVE = 3.2, 0.45  # the square's side in widths of the face; how far down in it the face lies
 LARGEST_YAW = 42.0  # degrees a portrait may look aside before half of its face is a guess
 
 
@@ -89,20 +85,15 @@ def _resized(image: Image, landmarks: Floats, longest: int) -> tuple[Image, Floa
 
 class ClipReader:
     """Reads a clip's pictures one after the other as a tracker does, which remembers where the face was: the
-    (52,) scores, and yaw, pitch, roll (3,) in degrees, of the widest face; None where it finds none.
+    (52,) scores, and yaw, pitch, roll (3,) in degrees, of the face; None where it finds none.
     """
 
     def __init__(self) -> None:
         self._reader = VideoReader()
-        self._stamp_ms = 0
 
     def __call__(self, image: Image) -> tuple[Floats, Floats] | None:
-        faces = self._reader(image, self._stamp_ms)
-        self._stamp_ms += FRAME_MS
-        if not faces:
-            return None
-        widest = max(faces, key=width_of)
-        return widest.blendshapes, widest.rotation
+        face = self._reader(image)
+        return None if face is None else (face.blendshapes, face.rotation)
 
     def __enter__(self) -> Self:
         self._reader.__enter__()
