@@ -216,4 +216,6 @@ def open_mesh(subject: Subject, opening: Opening) -> MeshPuppet:
             f"method mesh moves a photo, {subject} names a generated face; use --method directions"
         )
     photo = subject.photo if isinstance(subject, Enrolled) else subject
-    return MeshPuppet(open_portrait(photo.image, photo.name, longest=opening.longest))
+    return MeshPuppet(
+        open_portrait(photo.image, photo.name, longest=opening.longest, whole=opening.whole_photo)
+    )

@@ -20,6 +20,7 @@ def bench(
     report: opt.Report = None, portrait: opt.BenchPortrait = None, size: opt.BenchSize = "512x512",
     method: opt.MethodName = "mesh", engine: opt.Engine = "auto", model: opt.Model = None,
     portrait_size: opt.PortraitSize = 512, frame: opt.FrameShown = "photo",
+    whole_photo: opt.WholePhoto = False,
     config: opt.Config = None, json_line: opt.JsonLine = False, log_level: opt.Logging = "warning",
 ) -> int:  # fmt: skip
     """Measure the line on this machine: a clip played as a 640x480 camera into a sink that keeps nothing.
@@ -48,7 +49,7 @@ def bench(
             f"p95 {sample.p95_ms:.0f} ms  {sample.memory_mib:.0f} MiB"
         )
 
-    opening = Opening(portrait_size, model, engine, frame, tell=tell)
+    opening = Opening(portrait_size, model, engine, frame, whole_photo, tell=tell)
     with StatusLine(lambda: latest):
         measured = run_bench(
             clip, seconds=seconds, warmup_s=warmup, portrait=portrait, method=method,

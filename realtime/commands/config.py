@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """facepuppet config: a settings file with every flag at its default."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 
 from face.errors import SinkUnavailable
 from realtime.commands.settings import flags_of, sample_config
+from realtime.console import put_out
 
 
 def config(
@@ -20,7 +20,7 @@ def config(
     """Print a settings file with every flag at its default."""
     text = sample_config({name: flags_of(command) for name, command in context.obj.items()})
     if out is None:
-        sys.stdout.write(text)
+        put_out(text)
         return 0
     try:
         with out.open("x", encoding="utf-8") as file:

@@ -200,6 +200,15 @@ PortraitSize = Annotated[
         help="Longer side the portrait is worked on at; the time a frame takes grows with its square.",
     ),
 ]
+WholePhoto = Annotated[
+    bool,
+    typer.Option(
+        "--whole-photo",
+        rich_help_panel=PORTRAIT,
+        help="Show all of a photo, however small its face becomes; else a photo that is reduced to a face of "
+        "less than 160 pixels is cut to head and shoulders.",
+    ),
+]
 
 # Output
 Sinks = Annotated[

@@ -23,6 +23,7 @@ def render(
     smoothing: opt.Smoothing = 1.0, refine: opt.Refine = True,
     method: opt.MethodName = "mesh", engine: opt.Engine = "auto", model: opt.Model = None,
     portrait_size: opt.PortraitSize = 512, frame: opt.FrameShown = "photo",
+    whole_photo: opt.WholePhoto = False,
     config: opt.Config = None, json_line: opt.JsonLine = False, log_level: opt.Logging = "warning",
 ) -> int:  # fmt: skip
     """Move a portrait by a video, offline: every frame, the same result each time.
@@ -41,7 +42,7 @@ def render(
     check_places(portrait, driving, out)
     tracked = _kept_motion(motion)
     with StepProgress() as steps:
-        opening = Opening(portrait_size, model, engine, frame, tell=tell, on_step=steps)
+        opening = Opening(portrait_size, model, engine, frame, whole_photo, tell=tell, on_step=steps)
         puppet = chosen.open(resolve(portrait), opening)
     looks = {"compare": compare, "mirror": mirror, "audio": audio, "badge": badge}
     with closing(puppet), FrameProgress() as progress:

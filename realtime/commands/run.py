@@ -20,6 +20,7 @@ def run(
     smoothing: opt.Smoothing = 1.0,
     method: opt.MethodName = "mesh", engine: opt.Engine = "auto", model: opt.Model = None,
     portrait_size: opt.PortraitSize = 512, frame: opt.FrameShown = "photo",
+    whole_photo: opt.WholePhoto = False,
     sinks: opt.Sinks = ["window"],  # noqa: B006 (typer copies it)
     record: opt.Record = None, size: opt.Size = None, fps: opt.Fps = 30.0, fit: opt.FitOption = "letterbox",
     badge: opt.Badge = False,
@@ -47,7 +48,7 @@ def run(
         Page(host, port, allow_remote),
         portraits=portraits or [],
         method=method,
-        puppets=Opening(portrait_size, model, engine, frame, tell=tell, on_step=steps),
+        puppets=Opening(portrait_size, model, engine, frame, whole_photo, tell=tell, on_step=steps),
         gains={"pose": pose_gain, "expression": expression_gain, "eyes": eyes_gain},
         smoothing=smoothing,
         absolute=absolute,
@@ -67,6 +68,7 @@ def web(
     smoothing: opt.Smoothing = 1.0,
     method: opt.MethodName = "mesh", engine: opt.Engine = "auto", model: opt.Model = None,
     portrait_size: opt.PortraitSize = 512, frame: opt.FrameShown = "photo",
+    whole_photo: opt.WholePhoto = False,
     sinks: opt.Sinks = [],  # noqa: B006 (typer copies it)
     record: opt.Record = None, size: opt.Size = None, fps: opt.Fps = 30.0, fit: opt.FitOption = "letterbox",
     badge: opt.Badge = True,
