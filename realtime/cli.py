@@ -120,7 +120,7 @@ def _dispatch(words: list[str]) -> int:
     if first == "--version":
         return _show_version()
     if first == "train":
-        return _in_quiet(lambda: train(words[1:]))
+        return train(words[1:])
     name = first if first in COMMANDS else " ".join(words[:2])
     if name not in COMMANDS:
         return _family(first, words[1:])
@@ -150,9 +150,9 @@ def _family(first: str, rest: list[str]) -> int:
         return 0 if rest else 2
     word, known = (f"{first} {rest[0]}", family) if family else (first, [*COMMANDS, *FAMILIES])
     near = difflib.get_close_matches(rest[0] if family else first, known, n=1)
-    meant = f", did you mean {near[0]}?" if near else ";"
+    meant = f" did you mean {near[0]}?" if near else ""
     program = f"facepuppet {first}" if family else "facepuppet"
-    raise WrongUse(f"there is no command {word!r}{meant} see: {program} --help")
+    raise WrongUse(f"there is no command {word!r};{meant} see: {program} --help")
 
 
 def _users_file() -> Path:

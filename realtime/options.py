@@ -104,8 +104,8 @@ class Driver:
 
     camera: str = flag(
         "0",
-        "What drives the portrait: a camera's number, device, name or address; a video, a picture or a folder "
-        "of pictures played as if it were one; testcard; or, with a page, browser.",
+        "What drives the portrait: a camera's number, device, name or address; a video, a picture or a "
+        "folder of pictures played as if it were one; testcard; or, with a page, browser.",
         short="c",
         metavar="N|PATH|NAME|URL",
     )

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from realtime.console import FrameProgress, StepProgress, last_line, note, tell
+from realtime.console import ProgressBars, last_line, note, tell
 from realtime.options import THIS_RUN, Run, Subject, flag
 
 
@@ -46,7 +46,7 @@ def demo(options: DemoOptions) -> int:
     from realtime.offline.demo import demonstrate
     from realtime.offline.render import check_out
 
-    steps = StepProgress()
+    steps = ProgressBars()
     opening = options.portrait.opening(tell, steps)
     chosen = find_method(options.portrait.method)
     check_out(options.out)
@@ -55,7 +55,7 @@ def demo(options: DemoOptions) -> int:
     )
     with steps:
         puppet = chosen.open(subject, opening)
-    with closing(puppet), FrameProgress() as progress:
+    with closing(puppet), ProgressBars("frames") as progress:
         made = demonstrate(options.out, puppet, seconds=options.seconds, on_progress=progress)
     note(
         f"{made.out}: {made.frames} frames, driver, portrait and result side by side, "

@@ -4,7 +4,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from realtime.console import StepProgress, last_line, note
+from realtime.console import ProgressBars, last_line, note
 from realtime.options import GENERATED_SIZE, PATH, REQUIRED, Run, argument, flag
 
 
@@ -30,7 +30,7 @@ def enroll(options: EnrollOptions) -> int:
     from methods.enrol import EnrolConfig, enrol
 
     config = EnrolConfig(limit_s=options.limit, tune_steps=EnrolConfig().tune_steps * options.tune)
-    with StepProgress() as progress:
+    with ProgressBars() as progress:
         made = enrol(options.portrait, options.out, size=options.size, config=config, on_step=progress)
     note(
         f"{made.folder}: {made.seconds:.0f} s, {made.code_steps} steps on the code, {made.tune_steps} on the "

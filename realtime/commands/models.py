@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from face.errors import PuppetError, WrongUse
-from realtime.console import StepProgress, last_line, note, show_table
+from realtime.console import ProgressBars, last_line, note, show_table
 from realtime.options import GENERATED_SIZE, PATH, REQUIRED, TEXT, Plain, Run, argument, flag
 
 
@@ -105,7 +105,7 @@ def make(options: MakeOptions) -> int:
     check_parts()
     from export.ffhq_model import make_model
 
-    with StepProgress() as progress:
+    with ProgressBars() as progress:
         folder = make_model(options.out or ffhq_folder(size), size=size, on_step=progress)
     note(NOTE)
     note(f"{folder}: {name} at {size} px, ready for --method directions")

@@ -144,7 +144,7 @@ def _wrong_flag(spelled: str, known: Sequence[str], switches: Iterable[str], see
     if begun:
         return WrongUse(f"{spelled} was given no value; write one behind it, or {see}")
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return WrongUse(f"there is no flag {spelled}{f', did you mean --{near[0]}?' if near else ';'} {see}")
+    return WrongUse(f"there is no flag {spelled};{f' did you mean --{near[0]}?' if near else ''} {see}")
 
 
 def _checked(found: Any, option: Option, where: str, cure: str) -> Any:

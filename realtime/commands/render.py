@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from face.errors import WrongUse
-from realtime.console import FrameProgress, StepProgress, last_line, note, tell
+from realtime.console import ProgressBars, last_line, note, tell
 from realtime.options import BADGE, PATH, REQUIRED, Movement, Run, Subject, argument, flag
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ def render(options: RenderOptions) -> int:
     from realtime.offline.render import render as draw
 
     movement, driving, motion = options.movement, options.driving, options.motion
-    steps = StepProgress()
+    steps = ProgressBars()
     opening = options.portrait.opening(tell, steps)
     check_places(options.subject, driving, options.out)
     tracked = _kept_motion(motion)
     with steps:
         puppet = find_method(options.portrait.method).open(resolve(options.subject), opening)
-    with closing(puppet), FrameProgress() as progress:
+    with closing(puppet), ProgressBars("frames") as progress:
         if tracked is not None and puppet.reads_frame:
             raise WrongUse(
                 f"{motion} does not tell where the face is in the driver's picture, which this model reads; "

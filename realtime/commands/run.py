@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from realtime.console import StatusLine, StepProgress, last_line, note, show_table, tell
+from realtime.console import ProgressBars, StatusLine, last_line, note, show_table, tell
 from realtime.options import Driver, Live, Movement, Output
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def run(options: Live) -> int:
     """
     from realtime.live.opening import open_live
 
-    steps = StepProgress()
+    steps = ProgressBars()
     puppets = options.portrait.opening(tell, steps)
     return _perform(open_live(options, puppets), steps, options.this_run.json)
 
@@ -48,7 +48,7 @@ def keys_explained() -> str:
     return f"Keys in the window and in this terminal: {told}."
 
 
-def _perform(opening: "AbstractContextManager[Opened]", steps: StepProgress, json_line: bool) -> int:
+def _perform(opening: "AbstractContextManager[Opened]", steps: ProgressBars, json_line: bool) -> int:
     """Run a session to its end, and say what it did; Ctrl-C is a way to end it."""
     from realtime.live.figures import STAGE_COLUMNS, line_values, stage_rows, status_line, summary
     from realtime.live.keys import press

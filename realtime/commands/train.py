@@ -56,8 +56,11 @@ def train(words: Sequence[str]) -> int:
             f"{program} {name} needs the extra [ffhq], and {', '.join(missing)} is not installed; "
             "run: pip install 'facepuppet[ffhq]'"
         )
+    from engines.quiet import quiet_natives
+
     try:
-        import_module(RECIPES[name].module).main(list(words[1:]))
+        with quiet_natives():
+            import_module(RECIPES[name].module).main(list(words[1:]))
     except SystemExit as end:  # argparse has shown its help or what is wrong
         return int(end.code or 0)
     return 0

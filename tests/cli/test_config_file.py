@@ -11,8 +11,8 @@ import pytest
 from face.errors import WrongUse
 from realtime.cli import COMMANDS, _users_file, main
 from realtime.commands import run as cli_run
-from realtime.commands.parsing import example, parse, read_config, sample_config
-from realtime.options import REQUIRED, Live
+from realtime.commands.parsing import Flag, parse, read_config, sample_config
+from realtime.options import NUMBER, REQUIRED, SIZE, SWITCH, WHOLE, Live
 
 NOT_SETTINGS = {"config", "json", "help"}
 NO_FILE = Path("there is none.toml")
@@ -39,16 +39,18 @@ def test_every_flag_that_help_shows_is_in_the_sample(name: str, capsys: pytest.C
     assert shown >= {"log-level"}
 
 
+def required(name: str) -> list[str]:
+    """The fewest words that the command is content with."""
+    flags = [flag for flag in COMMANDS[name].flags if flag.default is REQUIRED]
+    return ["needed" if flag.option.place else f"--{flag.key}=needed" for flag in flags]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_sample_reads_back_as_the_defaults(tmp_path: Path, name: str) -> None:
     """Whatever a command is told by the sample, it would have done without it."""
     path = written(tmp_path, sample_config(COMMANDS))
-    places = ["given"] * sum(flag.default is REQUIRED for flag in COMMANDS[name].flags if flag.option.place)
-    out = (
-        ["--out", "x"] if any(f.key == "out" and f.default is REQUIRED for f in COMMANDS[name].flags) else []
-    )
-    plain = parse(name, COMMANDS, [*places, *out], lambda: NO_FILE)
-    assert parse(name, COMMANDS, [*places, *out], lambda: path) == plain
+    plain = parse(name, COMMANDS, required(name), lambda: NO_FILE)
+    assert parse(name, COMMANDS, required(name), lambda: path) == plain
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -60,39 +62,31 @@ def test_the_sample_with_its_comments_lifted_is_read_too(tmp_path: Path, name: s
     assert set(values[name]) == set(COMMANDS[name].settings)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_setting_and_its_flag_say_the_same(tmp_path: Path, name: str) -> None:
-    for key, flag in COMMANDS[name].settings.items():
-        option = flag.option
-        value = option.allowed[-1] if option.choices else example(option)
-        if type(value) is bool:
-            value = not flag.default
-        value = (
-            (7 + option.low if option.low >= 0 else 7) if value == 0 and type(value) is not bool else value
-        )
-        value = min(value, option.high) if isinstance(value, float | int) else value
-        item = value[0] if isinstance(value, tuple) else value
-        in_toml = json.dumps(item if item != "" else "text")
-        path = written(tmp_path, f"[{name.replace(' ', '.')}]\n{key} = {in_toml}\n")
-        words = (
-            [f"--{key}"]
-            if item is True
-            else [f"--{flag.off}"]
-            if item is False
-            else [f"--{key}={item or 'text'}"]
-        )
-        places = ["given"] * sum(f.default is REQUIRED for f in COMMANDS[name].flags if f.option.place)
-        needed = (
-            ["--out=x"] if key != "out" and f"{REQUIRED}" in str(COMMANDS[name].settings.get("out")) else []
-        )
-        by_file = parse(name, COMMANDS, [*places, *needed], lambda path=path: path)
-        by_flag = parse(name, COMMANDS, [*places, *needed, *words], lambda: NO_FILE)
-        assert by_file == by_flag, key
-        assert (
-            by_flag != parse(name, COMMANDS, [*places, "--out=default", *needed], lambda: NO_FILE)
-            if (flag.default is REQUIRED)
-            else by_flag != parse(name, COMMANDS, [*places, *needed], lambda: NO_FILE)
-        ), key
+def another_value(flag: Flag) -> str | int | float | bool:
+    """One that the flag may have and that is not its default."""
+    option = flag.option
+    if option.choices:
+        return option.allowed[-1]
+    if option.kind is SWITCH:
+        return not flag.default
+    if option.kind in (NUMBER, WHOLE):
+        low = max(option.low, 0)
+        return low + 1 if flag.default != low + 1 else low
+    return "77x33" if option.kind is SIZE else "another"
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [(name, key) for name in COMMANDS for key in COMMANDS[name].settings]
+)
+def test_every_setting_and_its_flag_say_the_same(tmp_path: Path, name: str, key: str) -> None:
+    flag = COMMANDS[name].settings[key]
+    value = another_value(flag)
+    path = written(tmp_path, f"[{name.replace(' ', '.')}]\n{key} = {json.dumps(value)}\n")
+    word = f"--{key}={value}" if not isinstance(value, bool) else f"--{key if value else flag.off}"
+    few = [word for word in required(name) if not word.startswith(f"--{key}=")]
+    by_file = parse(name, COMMANDS, few, lambda: path)
+    assert by_file == parse(name, COMMANDS, [*few, word], lambda: NO_FILE)
+    assert by_file != parse(name, COMMANDS, required(name), lambda: NO_FILE)
 
 
 def test_a_key_before_the_tables_is_for_every_command_that_has_it(tmp_path: Path) -> None:
