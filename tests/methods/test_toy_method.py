@@ -80,7 +80,7 @@ def main(arguments=None):
     print("toy needs no training", arguments)
 ''',
 }
-SMALL = ("--method", "toy", "--portrait-size", "128", "--json")
+SMALL = ("--method", "toy", "--portrait-size", "128", "--whole-photo", "--json")
 
 
 @pytest.fixture(autouse=True)
