@@ -25,7 +25,7 @@ from realtime.commands.machine import devices, doctor
 from realtime.commands.models import MakeOptions, ShowOptions, VerifyOptions, list_models, make, show, verify
 from realtime.commands.parsing import Command, parse, sample_config
 from realtime.commands.render import RenderOptions, render
-from realtime.commands.run import RUN, WEB, keys_explained, run, web
+from realtime.commands.run import RUN, WEB, run, web
 from realtime.commands.train import train
 from realtime.console import log_to_stderr, note
 from realtime.options import PATH, Plain, Run, flag
@@ -62,6 +62,12 @@ def config(options: ConfigOptions) -> int:
     except OSError as error:
         raise SinkUnavailable(f"{out} cannot be written ({error.strerror}); choose another place") from error
     return 0
+
+
+def keys_explained() -> str:
+    from realtime.control import keys_explained
+
+    return keys_explained()
 
 
 COMMANDS: dict[str, Command] = {
