@@ -46,6 +46,7 @@ class Opening:
     model: Path | None = None  # a model folder; None: the one of the installed extra
     engine: str = "auto"
     frame: FrameKind = "photo"  # how much of the photo stands around what a generator draws
+    whole_photo: bool = False  # shown however small the face becomes, not its head and shoulders
     threads: int = 2  # of one operator; the tracker takes a core by itself
     tell: Tell = _tell_nobody
     on_step: OnStep = _count_nothing

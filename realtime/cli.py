@@ -27,7 +27,7 @@ from realtime.commands.parsing import Command, parse, sample_config
 from realtime.commands.render import RenderOptions, render
 from realtime.commands.run import RUN, WEB, run, web
 from realtime.commands.train import train
-from realtime.console import log_to_stderr, note
+from realtime.console import log_to_stderr, note, put_out
 from realtime.options import PATH, Plain, Run, flag
 
 INTERRUPTED = 130
@@ -52,7 +52,7 @@ def config(options: ConfigOptions) -> int:
     """Print a settings file with every flag of every command at its default."""
     text, out = sample_config(COMMANDS), options.out
     if out is None:
-        sys.stdout.write(text)
+        put_out(text)
         return 0
     try:
         with out.open("x", encoding="utf-8") as file:
@@ -92,7 +92,12 @@ COMMANDS: dict[str, Command] = {
         ExportOptions(),
         "facepuppet export A_matrix.pt --with stylegan-voxceleb.pt --out models/vox --live",
     ),
-    "enroll": Command(enroll, EnrollOptions(), "facepuppet enroll me.jpg --out me"),
+    "enroll": Command(
+        enroll,
+        EnrollOptions(),
+        "facepuppet enroll me.jpg --out me",
+        gone={"limit": "an enrolment takes its --steps, however long they last"},
+    ),
     "models list": Command(list_models, Plain(), "facepuppet models list"),
     "models show": Command(show, ShowOptions(), "facepuppet models show ffhq-mobile"),
     "models verify": Command(verify, VerifyOptions(), "facepuppet models verify"),
@@ -121,7 +126,7 @@ def _dispatch(words: list[str]) -> int:
     first = words[0] if words else ""
     if first in ("", *HELP):
         rows = {name: text for name, text in summaries(COMMANDS).items() if " " not in name}
-        sys.stdout.write(overview(rows | FAMILIES, "facepuppet", title=TITLE))
+        put_out(overview(rows | FAMILIES, "facepuppet", title=TITLE))
         return 0 if first else 2
     if first == "--version":
         return _show_version()
@@ -132,7 +137,7 @@ def _dispatch(words: list[str]) -> int:
         return _family(first, words[1:])
     rest = words[len(name.split()) :]
     if any(word in HELP for word in (rest[: rest.index("--")] if "--" in rest else rest)):
-        sys.stdout.write(explained(name, COMMANDS[name]))
+        put_out(explained(name, COMMANDS[name]))
         return 0
     options = parse(name, COMMANDS, rest, _users_file)
     log_to_stderr(options.this_run.log_level)
@@ -152,7 +157,7 @@ def _family(first: str, rest: list[str]) -> int:
         name.partition(" ")[2]: command for name, command in COMMANDS.items() if name.startswith(f"{first} ")
     }
     if family and (not rest or rest[0] in HELP):
-        sys.stdout.write(overview(summaries(family), f"facepuppet {first}"))
+        put_out(overview(summaries(family), f"facepuppet {first}"))
         return 0 if rest else 2
     word, known = (f"{first} {rest[0]}", family) if family else (first, [*COMMANDS, *FAMILIES])
     near = difflib.get_close_matches(rest[0] if family else first, known, n=1)
@@ -178,6 +183,8 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 def _show_version() -> int:
     from realtime.machine import installed
 
-    print(f"facepuppet {installed('facepuppet')} (MIT)")
-    print("face_landmarker.task, selfie_segmenter.tflite: MediaPipe (Apache-2.0); pyvirtualcam (GPL-2.0)")
+    put_out(
+        f"facepuppet {installed('facepuppet')} (MIT)\n"
+        "face_landmarker.task, selfie_segmenter.tflite: MediaPipe (Apache-2.0); pyvirtualcam (GPL-2.0)\n"
+    )
     return 0

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """How the commands speak: notes and tables, a status line, progress, the JSON line. Knows no command."""
 
+import errno
+import io
 import json
 import logging
 import math
@@ -13,10 +15,13 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+from face.errors import SinkUnavailable
+
 log = logging.getLogger(__name__)
 
 STATUS_S = 0.5
 STATUS_IN_A_LOG_S = 10.0
+NOBODY_READS = (errno.EPIPE, errno.EIO)  # whoever read has ended; the terminal was closed
 
 
 def note(line: str) -> None:
@@ -33,9 +38,21 @@ def tell(line: str) -> None:
         log.info("%s", line)
 
 
+def put_out(text: str) -> None:
+    """Text on standard output; nothing happens when nobody is there to read it."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in NOBODY_READS:
+            raise SinkUnavailable(
+                f"standard output takes nothing more ({error.strerror}); free some space or send it elsewhere"
+            ) from error
+
+
 def last_line(values: dict[str, object]) -> None:
     """One line for a program, on standard output."""
-    print(json.dumps(_finite(values), allow_nan=False), flush=True)
+    put_out(json.dumps(_finite(values), allow_nan=False) + "\n")
 
 
 def _finite(value: object) -> object:
@@ -58,7 +75,9 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: 
         table.add_column(column, justify="left" if texts or number == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console(soft_wrap=False).print(table)
+    shown = io.StringIO()
+    Console(file=shown, force_terminal=sys.stdout.isatty(), soft_wrap=False).print(table)
+    put_out(shown.getvalue())
 
 
 def log_to_stderr(level: str) -> None:
@@ -142,7 +161,8 @@ class ProgressBars:
 
     def __exit__(self, *exc_info: object) -> None:
         if self._progress is not None:
-            self._progress.stop()
+            with suppress(OSError):  # as in `note`
+                self._progress.stop()
         self._progress = None
 
     def __call__(self, what: str, done: int, total: int | None = None) -> None:

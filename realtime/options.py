@@ -174,6 +174,11 @@ class Subject:
         metavar="KIND",
         choices=("photo", "crop", "raw"),
     )
+    whole_photo: bool = flag(
+        False,
+        "Show all of a photo, however small its face becomes; else a photo that is reduced to a face of less "
+        "than 160 pixels is cut to head and shoulders.",
+    )
 
     def opening(self, tell: "Tell", on_step: "OnStep | None" = None) -> "Opening":
         """As methods take it; WrongUse for what does not go together."""
@@ -181,7 +186,9 @@ class Subject:
         from methods.registry import check_method
 
         check_method(self.method, engine=self.engine, model=self.model)
-        opening = Opening(self.portrait_size, self.model, self.engine, self.frame, tell=tell)
+        opening = Opening(
+            self.portrait_size, self.model, self.engine, self.frame, self.whole_photo, tell=tell
+        )
         return opening if on_step is None else replace(opening, on_step=on_step)
 
 

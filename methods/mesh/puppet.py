@@ -11,7 +11,7 @@ from face.arrays import Floats, Image
 from face.errors import WrongUse
 from face.face_model import SURFACE, FaceModel, face_model
 from face.frame import Frame
-from face.matte import background_plate, drawn_inside, foreground
+from face.matte import background_plate, foreground
 from face.motion import Motion
 from face.pose import euler_angles
 from face.raster import composite, rasterise
@@ -43,14 +43,13 @@ class MeshPuppet:
         height, width = portrait.image.shape[:2]
         self.size = (width, height)
         model = face_model()
-        self._rig = build_rig(portrait.landmarks, self.size, model)
+        self._rig = build_rig(portrait.landmarks, portrait.alpha, model)
         self._retarget = Retargeter(model, self._rig.face_shape, self._rig.rotation)
         self.rest = Rest(euler_angles(self._rig.rotation), portrait.blendshapes)
         self.portrait = portrait.image
         self._background = background_plate(portrait.image, portrait.alpha)
         self._texture = foreground(portrait.image, portrait.alpha, self._background)
         self._texture_points = np.ascontiguousarray(self._rig.rest[:, :2])
-        self._texture_points[:SURFACE] = drawn_inside(self._texture_points[:SURFACE], portrait.alpha)
         self._eyeballs = build_eyeballs(portrait.image, self._rig)
         shut = self._retarget.lidded(0.0, 0.0)
         self._lids = build_lids(
@@ -216,4 +215,6 @@ def open_mesh(subject: Subject, opening: Opening) -> MeshPuppet:
             f"method mesh moves a photo, {subject} names a generated face; use --method directions"
         )
     photo = subject.photo if isinstance(subject, Enrolled) else subject
-    return MeshPuppet(open_portrait(photo.image, photo.name, longest=opening.longest))
+    return MeshPuppet(
+        open_portrait(photo.image, photo.name, longest=opening.longest, whole=opening.whole_photo)
+    )

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The commands that make what ships as data; each passes its arguments on to a recipe, which parses them."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -10,6 +9,7 @@ from importlib.util import find_spec
 from face.errors import ModelUnavailable, WrongUse
 from methods.registry import METHODS, find_method
 from realtime.commands.help import overview
+from realtime.console import put_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,7 @@ def train(words: Sequence[str]) -> int:
     name, program = (words[0] if words else ""), "facepuppet train"
     if name in ("", "--help", "-h"):
         example = f"{program} directions --samples samples --out run; arguments: {program} NAME --help"
-        sys.stdout.write(
-            overview({name: recipe.makes for name, recipe in RECIPES.items()}, program, example=example)
-        )
+        put_out(overview({name: recipe.makes for name, recipe in RECIPES.items()}, program, example=example))
         return 0 if name else 2
     if name not in RECIPES:
         raise WrongUse(

@@ -3,18 +3,18 @@
 
 One vector a frame goes through it (face/motion_vector.py):
 
-    faces of the picture -> the followed one -> smoothed --+
-                                       no face: idling ----+-> glides over every jump -> gains -> Motion
+    the driver's face in the picture -> smoothed --+
+                               no face: idling ----+-> glides over every jump -> gains -> Motion
     the neutral is gathered beside it, glides when it changes, and travels with every motion
 """
 
 from collections.abc import Mapping
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 
-from engines.mediapipe_reader import Face, VideoReader
-from face.arrays import Floats, Image
+from engines.mediapipe_reader import Face
+from face.arrays import Floats
 from face.calibration import FIRST_SIGHT_S, ON_DEMAND_S, NeutralEstimate
 from face.frame import Frame
 from face.gain import apply_gain, gain_of
@@ -35,42 +35,20 @@ from face.motion_vector import (
 )
 from face.smoothing import MotionSmoother
 from face.spring import Spring
-from realtime.tracker.follow import Follower
+from realtime.tracker.follow import Detector, FaceDetector, Follower
 from realtime.tracker.neutrals import KeptNeutral, NeutralStore
 
-HOLD_S = 0.1  # a face missing for less than this is waited for without moving
+HOLD_S = 0.25  # a face missing for less than this is waited for without moving
 LOST_S = 0.5  # to ease from the last motion to idling, and confidence from 1 to 0
 FOUND_S = 0.3  # to ease from idling to the face that was found
 NEUTRAL_S = 0.6  # to ease to another neutral
 AWAY_S = 5.0  # after this the driver has sat down anew
 USUAL_DT_S = 1 / 30  # between frames whose times do not rise
 SHORTEST_DT_S, LONGEST_DT_S = 0.004, 1.0
-# Beyond these a detector did not find a face but broke.
-FARTHEST = 10.0  # a landmark from the picture's corner, in picture sides
-TURNED, SCORED = 360.0, 2.0  # degrees; a score of 1 is the most
-THINNEST_PX = 0.5  # standard deviation of the landmarks across a face: in full profile half of that along it
-
-
-def is_face(face: Face, side_px: int) -> bool:
-    """False for one that is not finite or has no area: it would stay in the filters for good."""
-    parts = ((face.landmarks, FARTHEST * side_px), (face.rotation, TURNED), (face.blendshapes, SCORED))
-    if not all(np.abs(part).max() <= most for part, most in parts):  # nan is not <= anything
-        return False
-    points = face.landmarks[:, :2] - face.landmarks[:, :2].mean(0, dtype=np.float64)
-    thinnest, _ = np.linalg.eigvalsh(points.T @ points / len(points))  # variances, rising
-    return bool(thinnest >= THINNEST_PX**2)
-
-
-class Detector(Protocol):
-    """Faces of successive pictures of one source; times in ms rise from call to call."""
-
-    def __call__(self, image: Image, stamp_ms: int) -> list[Face]: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *exc_info: object) -> None: ...
 
 
 class FrameClock:
-    """Seconds from frame to frame and rising milliseconds, whatever the frames' times do.
+    """Seconds from frame to frame, whatever the frames' times do.
 
     The time in the file counts where there is one, the time of capture otherwise. A file that begins anew,
     equal times and pauses do not disturb it.
@@ -78,8 +56,6 @@ class FrameClock:
 
     def __init__(self) -> None:
         self._last_s: float | None = None
-        self._passed_s = 0.0
-        self.stamp_ms = 0
 
     def __call__(self, frame: Frame) -> float:
         """Seconds since the last frame; 0 for the first."""
@@ -88,10 +64,7 @@ class FrameClock:
         if last_s is None:
             return 0.0
         dt_s = now_s - last_s
-        dt_s = min(max(dt_s, SHORTEST_DT_S), LONGEST_DT_S) if dt_s > 0 else USUAL_DT_S
-        self._passed_s += dt_s
-        self.stamp_ms = max(self.stamp_ms + 1, round(self._passed_s * 1000))
-        return dt_s
+        return min(max(dt_s, SHORTEST_DT_S), LONGEST_DT_S) if dt_s > 0 else USUAL_DT_S
 
 
 class Neutral:
@@ -183,14 +156,14 @@ class FaceTracker:
         start_from_kept: bool = True,
         seed: int = 0,
     ) -> None:
-        self._detector: Detector = detector or VideoReader()
+        self._detector: Detector = detector or FaceDetector()
         self._gain = gain_of(gains or {})
         self._mirror = mirror
         self._relative = relative
         self._store, self._source_name = store, source_name
         kept = store.load(source_name) if store is not None and start_from_kept else None
         self._clock = FrameClock()
-        self._follow = Follower()
+        self._follow = Follower(self._detector)
         self._smoother = MotionSmoother()
         self.set_smoothing(smoothing)
         self._neutral = Neutral(kept)
@@ -237,8 +210,7 @@ class FaceTracker:
         image, mirror = frame.image, self._mirror
         size = (image.shape[1], image.shape[0])
         dt_s = self._clock(frame)
-        found = self._detector(image, self._clock.stamp_ms)
-        face = self._follow([each for each in found if is_face(each, max(size))], dt_s)
+        face = self._follow(image, dt_s)
         if face is None:
             target = self._without_face(dt_s)
         else:

@@ -210,6 +210,38 @@ def test_lips_stay_shut_while_the_driver_keeps_them_shut():
     assert apart(dataclasses.replace(lowered, landmarks=pressed.landmarks)) < 0.01
 
 
+@pytest.fixture(scope="module")
+def steep():
+    """A portrait whose scores answer strongly: its reader is trusted to ask for much."""
+    weights = np.zeros((2, 11), np.float32)
+    weights[0, 0] = weights[1, 1] = 4
+    response = Response(weights, np.full(2, -4, np.float32), np.full(2, 0.02, np.float32), np.eye(3))
+    model = face_model()
+    return Retargeter(model, model.mean, np.eye(3, dtype=np.float32), response)
+
+
+def test_mouth_is_as_wide_as_the_drivers_whatever_a_score_asks_for(steep):
+    pursed = motion(scores={"mouthPucker": 0.8})
+    smiling = pursed.blendshapes.copy()
+    smiling[[BLENDSHAPE_INDEX["mouthSmileLeft"], BLENDSHAPE_INDEX["mouthSmileRight"]]] = 0.5
+    driven = steep(dataclasses.replace(pursed, blendshapes=smiling)).offsets
+    own = face_model().expression({"mouthPucker": 0.8})
+    narrower, wanted = ((of[291] - of[61])[0] for of in (driven, own))
+    assert wanted < -0.05
+    assert narrower == pytest.approx(wanted, abs=0.01)
+
+
+def test_brows_are_the_drivers_each_for_itself_whatever_a_mouths_score_asks_for(steep):
+    raised = motion(scores={"browOuterUpLeft": 0.8, "browInnerUp": 0.3})
+    asking = raised.blendshapes.copy()
+    asking[BLENDSHAPE_INDEX["jawOpen"]] = 0.6
+    driven = steep(dataclasses.replace(raised, blendshapes=asking)).offsets
+    own = face_model().expression({"browOuterUpLeft": 0.8, "browInnerUp": 0.3})
+    brows = [105, 52, 334, 282]
+    assert driven[brows] == pytest.approx(own[brows], abs=0.002)
+    assert own[334, 1] < 2 * own[105, 1] < 0  # the left is raised more
+
+
 def test_refined_clip_is_read_nearer_to_its_driver(puppet):
     smile = {"mouthSmileLeft": 0.4, "mouthSmileRight": 0.4}
     # the driver is read to turn farther than its landmarks do, as it happens with real ones
