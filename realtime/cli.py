@@ -25,7 +25,7 @@ from realtime.commands.machine import devices, doctor
 from realtime.commands.models import MakeOptions, ShowOptions, VerifyOptions, list_models, make, show, verify
 from realtime.commands.parsing import Command, parse, sample_config
 from realtime.commands.render import RenderOptions, render
-from realtime.commands.run import RUN, WEB, keys_explained, run, web
+from realtime.commands.run import RUN, WEB, run, web
 from realtime.commands.train import train
 from realtime.console import log_to_stderr, note, put_out
 from realtime.options import PATH, Plain, Run, flag
@@ -64,6 +64,12 @@ def config(options: ConfigOptions) -> int:
     return 0
 
 
+def keys_explained() -> str:
+    from realtime.control import keys_explained
+
+    return keys_explained()
+
+
 COMMANDS: dict[str, Command] = {
     "demo": Command(demo, DemoOptions(), "facepuppet demo --out demo.mp4", plays=True),
     "run": Command(
@@ -86,7 +92,12 @@ COMMANDS: dict[str, Command] = {
         ExportOptions(),
         "facepuppet export A_matrix.pt --with stylegan-voxceleb.pt --out models/vox --live",
     ),
-    "enroll": Command(enroll, EnrollOptions(), "facepuppet enroll me.jpg --out me"),
+    "enroll": Command(
+        enroll,
+        EnrollOptions(),
+        "facepuppet enroll me.jpg --out me",
+        gone={"limit": "an enrolment takes its --steps, however long they last"},
+    ),
     "models list": Command(list_models, Plain(), "facepuppet models list"),
     "models show": Command(show, ShowOptions(), "facepuppet models show ffhq-mobile"),
     "models verify": Command(verify, VerifyOptions(), "facepuppet models verify"),
@@ -172,6 +183,8 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 def _show_version() -> int:
     from realtime.machine import installed
 
-    print(f"facepuppet {installed('facepuppet')} (MIT)")
-    print("face_landmarker.task, selfie_segmenter.tflite: MediaPipe (Apache-2.0); pyvirtualcam (GPL-2.0)")
+    put_out(
+        f"facepuppet {installed('facepuppet')} (MIT)\n"
+        "face_landmarker.task, selfie_segmenter.tflite: MediaPipe (Apache-2.0); pyvirtualcam (GPL-2.0)\n"
+    )
     return 0

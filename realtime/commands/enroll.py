@@ -34,13 +34,13 @@ def enroll(options: EnrollOptions) -> int:
     check_parts()
     from methods.enrol import EnrolConfig, enrol
 
-    photo, out, size, steps = options.portrait, options.out, options.size, options.steps
+    steps = options.steps
     config = EnrolConfig(code_steps=steps // 2, tune_steps=steps * options.tune)
     with ProgressBars() as progress:
         made = enrol(
-            photo,
-            out,
-            size=size,
+            options.portrait,
+            options.out,
+            size=options.size,
             config=config,
             more=options.more,
             kept_in=enrolments_folder(),
@@ -51,7 +51,8 @@ def enroll(options: EnrollOptions) -> int:
         f"generator, {made.psnr_db:.1f} dB to the photo"
     )
     if made.shortfall:
-        goes_on = f"facepuppet enroll {photo} --out {out} --size {size} --more {steps}"
+        again = f"facepuppet enroll {options.portrait} --out {options.out} --size {options.size}"
+        goes_on = f"{again} --more {options.steps}"
         note(f"{made.shortfall}; go on with: {goes_on} (or take it as it is: --accept)")
     if options.this_run.json:
         last_line({**asdict(made), "folder": str(made.folder), "like": not made.shortfall})

@@ -9,7 +9,7 @@ import difflib
 import getopt
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class Command:
     example: str
     plays: bool = False  # keys before the settings file's first table are for it too
     more: Callable[[], str] | None = None  # a paragraph of help
+    gone: Mapping[str, str] = field(default_factory=dict)  # flags it once had: what to write instead
 
     @cached_property
     def flags(self) -> tuple[Flag, ...]:
@@ -104,6 +105,8 @@ def _given(command: Command, arguments: Sequence[str], see: str) -> Values:
             [*(key if key in switches else f"{key}=" for key in named), *offs],
         )
     except getopt.GetoptError as error:
+        if error.opt in command.gone:
+            raise WrongUse(f"--{error.opt} is gone; {command.gone[error.opt]}") from error
         spelled = f"--{error.opt}" if any(word.startswith(f"--{error.opt}") for word in arguments) else ""
         raise _wrong_flag(spelled or f"-{error.opt}", [*named, *offs], {*switches, *offs}, see) from error
     values: Values = {}

@@ -40,18 +40,10 @@ def web(options: Live) -> int:
     return run(replace(options, output=replace(options.output, sinks=sinks)))
 
 
-def keys_explained() -> str:
-    """What the keys do, for --help."""
-    from realtime.live.keys import KEYS
-
-    told = ", ".join(f"{key.key} {key.help}" for key in KEYS)
-    return f"Keys in the window and in this terminal: {told}."
-
-
 def _perform(opening: "AbstractContextManager[Opened]", steps: ProgressBars, json_line: bool) -> int:
     """Run a session to its end, and say what it did; Ctrl-C is a way to end it."""
+    from realtime.control import press
     from realtime.live.figures import STAGE_COLUMNS, line_values, stage_rows, status_line, summary
-    from realtime.live.keys import press
     from realtime.live.terminal import TerminalKeys
 
     live: Opened | None = None

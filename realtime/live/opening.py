@@ -13,8 +13,8 @@ from methods.method import Opening
 from methods.registry import METHODS, open_puppet
 from methods.subject import check_named, resolve
 from realtime.badge import Badge
+from realtime.control import press
 from realtime.frame import EndOfLine, Sink, Source
-from realtime.live.keys import press
 from realtime.live.session import Session
 from realtime.offline.builtin import portrait_path
 from realtime.options import Driver, Live, Output, Page

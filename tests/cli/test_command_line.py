@@ -116,6 +116,10 @@ def test_a_wrong_flag_names_the_command_and_the_nearest_flag(capfd: pytest.Captu
         (["models", "lst"], "did you mean list?"),
         (["run", "--sink", "foo", "--camera", "testcard"], "web"),
         (["run", "--method", "motion"], "method motion is not there yet, expected one of mesh, directions"),
+        (
+            ["enroll", "me.jpg", "--out", "me", "--limit", "60"],
+            "--limit is gone; an enrolment takes its --steps",
+        ),
         (["run", "--smoothing", "3"], "--smoothing is '3', expected a number from 0 to 2"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
