@@ -9,7 +9,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from engines.mediapipe_reader import Segmenter, VideoReader
+from engines.mediapipe_reader import Face, Segmenter, VideoReader
 from face.arrays import Floats, Image
 from face.errors import BadPortrait
 from face.face_model import face_model
@@ -89,20 +89,17 @@ def _resized(image: Image, landmarks: Floats, longest: int) -> tuple[Image, Floa
 
 class ClipReader:
     """Reads a clip's pictures one after the other as a tracker does, which remembers where the face was: the
-    (52,) scores, and yaw, pitch, roll (3,) in degrees, of the widest face; None where it finds none.
+    widest face, None where it finds none.
     """
 
     def __init__(self) -> None:
         self._reader = VideoReader()
         self._stamp_ms = 0
 
-    def __call__(self, image: Image) -> tuple[Floats, Floats] | None:
+    def __call__(self, image: Image) -> Face | None:
         faces = self._reader(image, self._stamp_ms)
         self._stamp_ms += FRAME_MS
-        if not faces:
-            return None
-        widest = max(faces, key=width_of)
-        return widest.blendshapes, widest.rotation
+        return max(faces, key=width_of, default=None)
 
     def __enter__(self) -> Self:
         self._reader.__enter__()

@@ -17,7 +17,7 @@ from face.pose import euler_angles
 from face.raster import composite, rasterise
 from methods.mesh.eyes import build_eyeballs, paint_eye
 from methods.mesh.lids import build_lids, paint_lid
-from methods.mesh.motion import Retargeter, RigPose, blended, signals_of
+from methods.mesh.motion import Retargeter, RigPose, blended, read_of
 from methods.mesh.mouth import build_mouth, paint_mouth
 from methods.mesh.refinement import ROUNDS, UNTRIMMED, Wanted, refine
 from methods.mesh.response import Probed, Response, measure_response
@@ -96,7 +96,7 @@ class MeshPuppet:
             )
         if still is None or not motions:
             return RefinedPuppet(self, motions, np.zeros((len(motions), len(UNTRIMMED)), np.float32), {})
-        at_rest = signals_of(still[0], np.zeros(3, np.float32))
+        at_rest = read_of(still, still)
         wanted = np.array([self._retarget.wanted(motion, at_rest) for motion in motions], np.float32)
 
         def read(trims: Floats, eased: dict[int, RigPose]) -> Floats:
@@ -105,7 +105,7 @@ class MeshPuppet:
                 for index, motion in enumerate(motions):
                     pose = eased.get(index) or self._retarget(motion, trims[index])
                     if (found := reader(self._show(pose))) is not None:
-                        seen[index] = signals_of(found[0], found[1] - still[1])
+                        seen[index] = read_of(found, still)
                     if on_frame is not None:
                         on_frame()
             return seen
