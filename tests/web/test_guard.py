@@ -49,7 +49,7 @@ def test_nothing_is_served_without_the_key(stage: Stage, path: str) -> None:
 def test_no_socket_opens_without_the_key(stage: Stage, path: str) -> None:
     with pytest.raises(InvalidStatus) as refused:
         stage.socket(path, cookie="facepuppet_1=wrong")
-    assert refused.value.response.status_code == 403
+    assert refused.value.response.status_code == 401
 
 
 @pytest.mark.parametrize("path", SOCKETS)

@@ -190,6 +190,41 @@ def test_half_sent_uploads_without_the_key_are_answered_and_hung_up(stage: Stage
     assert response.status == 200
 
 
+@pytest.mark.parametrize("key", [True, False], ids=["too large", "without the key"])
+def test_who_is_refused_gets_the_answer_although_he_is_still_sending(stage: Stage, key: bool) -> None:
+    """Closing on what nobody has read resets the connection, and the answer is gone with it."""
+    size = 1_900_000 if key else 60_000
+    for _ in range(10):
+        with connected(stage, 1, upload_head(stage, size, key=key)) as (sender,):
+            sender.sendall(bytes(size - 3))
+            time.sleep(0.02)
+            assert f" {413 if key else 401} ".encode() in heard(sender, 5.0)[0]
+
+
+def test_the_key_is_looked_for_before_anything_is_parsed(stage: Stage) -> None:
+    """Ten thousand headers cost a parser a tenth of a second, and so they do whoever waits behind them."""
+    long = b"a:b\r\n" * (connections.LONGEST_HEAD // 5)
+    with connected(stage, 1, head(stage, "GET / HTTP/1.1")[:-2] + long + b"\r\n") as (one,):
+        assert b" 401 " in heard(one, 5.0)[0], "the key does not count in a head that is too long"
+    with connected(stage, 1, b"GET /?" + b"token=a&" * 1000 + b" HTTP/1.1\r\n\r\n") as (one,):
+        assert b" 401 " in heard(one, 5.0)[0]
+    assert stage.request("/")[0].status == 200
+
+
+def test_a_head_that_comes_in_pieces_is_read(stage: Stage) -> None:
+    with connected(stage, 1) as (slow,):
+        for byte in head(stage, "GET / HTTP/1.1", "Connection: close"):
+            slow.sendall(bytes([byte]))
+        answer, closed = heard(slow, 5.0)
+        assert closed and answer.startswith(b"HTTP/1.1 200 ") and b"facepuppet" in answer
+
+
+def test_the_end_of_the_server_hangs_up_whoever_waits() -> None:
+    with serve() as stage, connected(stage, 5, b"GET / HT") as waiting:
+        stage.server.close()
+        assert all(is_closed(one, 2.0) for one in waiting)
+
+
 GARBAGE = {
     "noise": bytes(range(256)) * 20,
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
