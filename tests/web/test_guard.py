@@ -143,6 +143,11 @@ def test_a_link_in_a_chat_still_opens_the_page() -> None:
     assert guard().admit(link) is None
 
 
+def test_an_address_of_endless_questions_is_not_read() -> None:
+    assert guard().admit(scope(query="a=1&" * 20 + "token=" + "t" * 32)) is None
+    assert guard().admit(scope(query="a=1&" * 20_000 + "token=" + "t" * 32)) is not None
+
+
 def test_other_programs_cookies_do_not_hide_ours() -> None:
     cookie = f'odd[name]="; facepuppet_7861=old; facepuppet_7860={"t" * 32}; =; x'
     assert guard().admit(scope(cookie=cookie)) is None
