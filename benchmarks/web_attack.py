@@ -6,9 +6,12 @@
 A page's server on loopback, pictures at 30 a second. The browser asks for the page over a new connection each
 time and holds the sockets of the pictures and of the state; the attacker is a process of its own, at a lower
 priority (it shares the processor with the server, which it would not over a network). In peace first.
+On a busy machine `turn_ms` tells more than the answers: the processor time of one turn of the server's event
+loop, for which whoever asks has to wait.
 """
 
 import argparse
+import asyncio
 import json
 import logging
 import multiprocessing
@@ -210,6 +213,20 @@ def attack(server: Any, ends: Any, sent: Any) -> None:
             held.pop(dice.randrange(len(held))).close()
 
 
+def count_turns() -> list[float]:
+    """Where each turn of an event loop of this process will be counted: processor time of its thread, ms."""
+    turns: list[float] = []
+    turn = asyncio.BaseEventLoop._run_once  # type: ignore[attr-defined]
+
+    def counted(loop: asyncio.BaseEventLoop) -> None:
+        began_s = time.thread_time()
+        turn(loop)
+        turns.append(1000 * (time.thread_time() - began_s))
+
+    asyncio.BaseEventLoop._run_once = counted  # type: ignore[attr-defined]
+    return turns
+
+
 def commit() -> str:
     root = Path(__file__).parent
     run = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True)
@@ -221,6 +238,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300.0, help="of the attack")
     parser.add_argument("--peace", type=float, default=15.0, help="seconds before it")
     options = parser.parse_args()
+    turns = count_turns()
     picture, stop = WebSink(), threading.Event()
     image = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
 
@@ -242,6 +260,7 @@ def main() -> None:
         attacker.start()
         while not sent.value:
             time.sleep(0.05)
+        turns.clear()
         attacked = Browser().look(server, options.seconds).figures(options.seconds)
         ends.set()
         attacker.join(5)
@@ -251,6 +270,7 @@ def main() -> None:
     facts = {
         "load": round(os.getloadavg()[0], 1),
         "connections": sent.value,
+        "turn_ms": spread(turns),
         "memory_grown_mib": grown >> 10,
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "commit": commit(),
