@@ -132,7 +132,7 @@ class Handlers:
             async with self._uploading:
                 data = await _body(request, shelf.largest_upload)
                 if data is None:
-                    await drain(request.receive)
+                    await drain(request.receive, 10 * shelf.largest_upload)
                     line = f"the photo is too large, {shelf.upload_limit}; choose a smaller one"
                     return _refused(line, 413)
                 path = await run_in_threadpool(shelf.receive, name, data)
