@@ -281,11 +281,11 @@ def test_the_search_calibrates_at_the_closest_moment_only() -> None:
 
 
 def test_the_search_keeps_the_moment_as_it_was_tracked_before_gains() -> None:
-    with Stage(tracker=Settings(yaws=(60.0, 6.0, 40.0), gain=2.0)) as stage:
+    with Stage(tracker=Settings(yaws=(40.0, 10.0, 0.0), away=10.0)) as stage:
         stage.session.find_best_reference()
-        stage.wait(lambda: 3.0 in stage.tracker.calibrated_at)
+        stage.wait(lambda: 0.0 in stage.tracker.calibrated_at)
         time.sleep(0.1)
-    assert set(stage.tracker.calibrated_at) <= {30.0, 20.0, 3.0} and stage.tracker.calibrated_at[-1] == 3.0
+    assert set(stage.tracker.calibrated_at) <= {30.0, -10.0, 0.0} and stage.tracker.calibrated_at[-1] == 0.0
 
 
 def test_why_a_rest_was_not_taken_is_said_as_a_problem() -> None:
