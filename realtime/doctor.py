@@ -143,6 +143,8 @@ def _models() -> tuple[Finding, ...]:
             )
         else:
             findings.append(Finding("models", name, "ok", f"{path.name}, sha256 {sha256}"))
+    near = "a face is found from 8 % of the picture's width on, and should be 10 % wide; else sit nearer"
+    findings.append(Finding("models", "smallest face", "ok", near))
     return tuple(findings)
 
 

@@ -82,7 +82,8 @@ def track_clip(
     faceless = sum(motion.confidence < FACE_SEEN for motion in motions)
     if not any(motion.confidence > 0 for motion in motions):
         raise BadVideo(
-            f"{driving}: no face in any of {len(motions)} frames, expected one that faces the camera; "
+            f"{driving}: no face in any of {len(motions)} frames, expected one that faces the camera and is "
+            "at least 8 % of the picture wide; "
             "use another clip"
         )
     neutral = replace(neutral_of(motions), neutral=None)

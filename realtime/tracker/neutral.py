@@ -70,17 +70,16 @@ class Neutral:
         found = self._estimate()
         if done and not self._seat_only and (reason := why_no_rest(found)):
             self._refuse(reason)
-            if self._target is not None:
-                return None
+            return None
         if self._kept is not None and (self._seat_only or not done):
             seen, found = found, self._kept.vector.copy()
             found[CENTRE], found[LOG_SCALE] = seen[CENTRE], seen[LOG_SCALE]
         self._lead_to(found)
-        if not done or self._refused:
+        if not done:
             return None
         if self._asked:
             self.news = "calibrated: this is your face at rest"
-        self._estimate = None
+        self._estimate, self._refused = None, False
         self._kept = KeptNeutral(found, self._asked or self._seat_only)
         return None if self._seat_only else self._kept
 

@@ -69,7 +69,7 @@ class Settings:
     told: list[tuple[object, ...]] = field(default_factory=list)
     calibrated_at: list[float] = field(default_factory=list)
     fails_at: int | None = None
-    gain: float = 1.0  # that is in the motions it returns
+    away: float = 0.0  # degrees of the motions it returns from what was tracked: gains, smoothing
     lines: list[str] = field(default_factory=list)  # its news
     _frame: int = 0
     _yaw: float = 0.0
@@ -82,7 +82,7 @@ class Settings:
         return replace(a_motion(yaw=self._yaw, confidence=self.confidence), captured_s=frame.captured_s)
 
     def tracked(self) -> Motion | None:
-        motion = a_motion(yaw=self._yaw / self.gain, confidence=self.confidence)
+        motion = a_motion(yaw=self._yaw - self.away, confidence=self.confidence)
         return motion if self.confidence else None
 
     def news(self) -> str:

@@ -3,16 +3,18 @@
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_stage import COLOURS, DRIVER, SIZE, Beat, Card, Opener, Settings, Stage
+from cli_stage import COLOURS, DRIVER, SIZE, Beat, Card, Opener, Settings, Stage, a_motion
 from waiting import no_hang
 
 from face.errors import BadPortrait, ModelUnavailable, WrongUse
 from realtime.control import COMMANDS, GAINS, MODES, obey, press
 from realtime.live import session
+from realtime.live.session import small_face
 
 
 def test_frames_flow_on_while_a_portrait_is_enrolled() -> None:
@@ -275,6 +277,29 @@ def test_the_search_calibrates_at_the_closest_moment_only() -> None:
     assert stage.tracker.calibrated_at[-1] in (3.0, 2.9)
     assert 12.0 not in stage.tracker.calibrated_at[1:]
     assert len(stage.tracker.calibrated_at) <= 4, "noise must not recalibrate again and again"
+
+
+def test_the_search_keeps_the_moment_as_it_was_tracked_before_gains() -> None:
+    with Stage(tracker=Settings(yaws=(40.0, 10.0, 0.0), away=10.0)) as stage:
+        stage.session.find_best_reference()
+        stage.wait(lambda: 0.0 in stage.tracker.calibrated_at)
+        time.sleep(0.1)
+    assert set(stage.tracker.calibrated_at) <= {30.0, -10.0, 0.0} and stage.tracker.calibrated_at[-1] == 0.0
+
+
+def test_why_a_rest_was_not_taken_is_said_as_a_problem() -> None:
+    with Stage(tracker=Settings(lines=["this is no rest: the mouth is open"])) as stage:
+        stage.wait(lambda: "the mouth is open" in stage.session.state().message)
+        assert stage.session.state().message_problem
+
+
+def test_a_small_face_is_told_its_size() -> None:
+    motion = a_motion()
+    for wide, told in ((0.05, "face 5 % wide, sit nearer"), (0.2, "")):
+        seen = np.zeros((478, 3), np.float32)
+        seen[0, 0] = wide * motion.image_size[0]
+        assert small_face(replace(motion, seen=seen)) == told
+    assert small_face(motion) == small_face(None) == ""
 
 
 def test_the_search_says_that_it_saw_no_face() -> None:

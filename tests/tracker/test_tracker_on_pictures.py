@@ -16,7 +16,10 @@ from methods.crop_reader import driver_crop
 from realtime.sources import open_source
 from realtime.tracker.face_tracker import FaceTracker
 
-SHIMMER_LEFT = 0.35  # share of the steps smoothing may leave on a still; 0.17 was measured
+SHIMMER_LEFT = 0.35  # share of the steps smoothing may leave on a still; 0.14 was measured
+SHIMMER_PX = 0.03  # that may be delivered; 0.06 was, when every picture was searched anew
+LAG_S = 0.0045  # of a rocking head; 0.003 was measured, 0.005 with the landmarker's own filter as it comes
+EYES = 60.0  # px between the outer eye corners of the portrait
 
 
 def noisy(image: np.ndarray, frames: int) -> Iterator[np.ndarray]:
@@ -34,6 +37,33 @@ def test_a_face_of_twenty_pixels_neither_crashes_nor_counts(portrait: np.ndarray
     tiny = on_canvas([(portrait, 44, (300, 200))])  # the face takes up not quite half of it
     for motion in motions_of(iter([tiny] * 3)):
         assert 0 <= motion.confidence <= 1 and np.isfinite(motion.landmarks).all()
+
+
+def far_away(portrait: np.ndarray, eyes: float, size: tuple[int, int] = (1280, 720)) -> np.ndarray:
+    """The portrait in an even room, so small that its eyes are that share of the picture's width apart."""
+    width, height = size
+    side = round(eyes * width / EYES * portrait.shape[0])
+    scene = np.full((height, width, 3), 100, np.uint8)
+    left, top = round(0.6 * (width - side)), round(0.3 * (height - side))
+    small = cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA)
+    scene[top : top + side, left : left + side] = small
+    return scene
+
+
+def test_a_driver_who_leans_back_is_never_lost(portrait: np.ndarray) -> None:
+    motions = motions_of(far_away(portrait, float(eyes)) for eyes in np.geomspace(0.1, 0.04, 60))
+    assert [motion.seen is not None for motion in motions] == [True] * 60
+    small = motions[-1]
+    assert small.seen is not None and np.ptp(small.seen[:, 0]) < 100
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (720, 1280)], ids=["camera", "phone upright"])
+def test_a_far_driver_is_found_within_half_a_second(portrait: np.ndarray, size: tuple[int, int]) -> None:
+    motions = motions_of(iter([far_away(portrait, 0.05, size)] * 15))
+    seen = motions[-1].seen
+    assert seen is not None
+    apart = float(np.linalg.norm(seen[33, :2] - seen[263, :2]))
+    assert apart == pytest.approx(0.05 * size[0], rel=0.06)
 
 
 def test_of_two_faces_in_view_the_nearer_one_drives(portrait: np.ndarray) -> None:
@@ -90,7 +120,19 @@ def test_a_still_head_does_not_shimmer(portrait: np.ndarray) -> None:
         points = np.array([m.landmarks[:, :2] for m in motions_of(noisy(scene, 40), smoothing=strength)])
         return float(np.sqrt(np.square(np.diff(points[15:], axis=0)).sum(-1).mean()))
 
-    assert steps(1.0) < SHIMMER_LEFT * steps(0.0)
+    assert steps(1.0) < min(SHIMMER_LEFT * steps(0.0), SHIMMER_PX)
+
+
+def test_a_moving_head_is_followed_without_delay(portrait: np.ndarray) -> None:
+    times = np.arange(60) / 30
+    places = 160 + 60 * np.sin(2 * np.pi * times)  # px; a head that rocks once a second
+    moves = [np.array(((1.0, 0.0, x), (0.0, 1.0, 90.0))) for x in places]
+    scenes = [cv2.warpAffine(portrait, move, (640, 480), borderValue=(100, 100, 100)) for move in moves]
+    seen = np.array([m.landmarks[:, 0].mean() for m in motions_of(iter(scenes))])[10:]
+    shifts = np.arange(0, 0.08, 0.001)
+    truth = [160 + 60 * np.sin(2 * np.pi * (times[10:] - shift)) for shift in shifts]
+    errors = [np.square(seen - seen.mean() - (place - place.mean())).mean() for place in truth]
+    assert shifts[int(np.argmin(errors))] < LAG_S
 
 
 def test_blinks_of_a_real_driver_keep_nine_tenths_of_their_depth(shared: Path) -> None:
