@@ -50,6 +50,7 @@ def bench(options: BenchOptions) -> int:
     if options.photo is not None:
         check_named(options.photo, "a portrait photo")
     _check_report(report)
+    note(f"preparing {options.photo or 'the built-in portrait'}")
     latest = "warming up"
 
     def told(sample: Sample) -> None:

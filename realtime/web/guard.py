@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from face.errors import WrongUse
 from realtime.web.connections import Connections
+from realtime.web.listening import LOOPBACK
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PICTURE_PATH = "/picture.mjpg"
 TOKEN_BYTES = 24  # 192 bits: nobody guesses it
 DRAIN_BYTES, DRAIN_S = 65_536, 0.5  # read of a request that is refused, before hanging up
@@ -59,16 +58,6 @@ SAFETY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 def new_token() -> str:
     """A fresh secret that is safe in a URL."""
     return secrets.token_urlsafe(TOKEN_BYTES)
-
-
-def check_host(host: str, *, allow_remote: bool) -> None:
-    """Refuse to listen beyond this machine unless that was asked for; WrongUse says how."""
-    if host in LOOPBACK or allow_remote:
-        return
-    raise WrongUse(
-        f"host {host} can be reached from other machines, expected 127.0.0.1: the page shows your camera; "
-        f"use --host 127.0.0.1, or add --allow-remote if you mean it"
-    )
 
 
 @dataclass(frozen=True, slots=True)
