@@ -5,6 +5,7 @@ Numbers only, under a digest of the picture and of all code and data that a meas
 """
 
 import hashlib
+import io
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,7 +35,10 @@ MEASURED_BY = (  # patterns of files, and the folder they lie in
 def kept_response(portrait: Portrait, measure: Callable[[], Response | None]) -> Response | None:
     """The response kept of this portrait; measured, and kept for the next time, where there is none."""
     path = cache_folder() / "responses" / f"{_digest(portrait)}.npz"
-    with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(path) as kept:
+    with (
+        suppress(OSError, ValueError, KeyError, EOFError, BadZipFile),
+        np.load(io.BytesIO(path.read_bytes())) as kept,
+    ):
         return Response(**{each.name: kept[each.name] for each in fields(Response)})
     response = measure()
     if response is not None:

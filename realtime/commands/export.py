@@ -63,6 +63,7 @@ def export(options: ExportOptions) -> int:
     # the one place where realtime meets export, and only when asked
     from engines.folders import cache_folder
     from export import export_checkpoint
+    from export.checkpoints.containers import check_readable
     from export.live_request import LiveRequest
 
     wanted: LiveRequest | None = None
@@ -82,6 +83,9 @@ def export(options: ExportOptions) -> int:
         status = f"{phase} {share:.0%}"
         return True
 
+    for path in (options.checkpoint, *options.others):
+        check_readable(path)
+    note(f"reading {options.checkpoint.name}")
     with StatusLine(lambda: status):
         report = export_checkpoint(
             options.checkpoint,
