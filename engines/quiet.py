@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 # What MediaPipe and TensorFlow Lite say at every start; they take no other word for silence.
 CHATTER = re.compile(
     rb"WARNING: (All log messages|Logging before InitGoogle|Logging to stderr)|[IW]\d{4} .*\.cc:\d+\]|"
-    rb"INFO: (Created TensorFlow Lite|Initialized TensorFlow)|I?NFO: .*(delegate|TensorFlow)"
+    rb"I?NFO: (\[\w+\.cc:\d+\]|.*(delegate|TensorFlow))"
 )
 LEAVE_WITHIN_S = 1.0
 

@@ -4,12 +4,11 @@ driver and no puppet.
 """
 
 from dataclasses import dataclass
-from typing import Self
 
 import cv2
 import numpy as np
 
-from engines.mediapipe_reader import Segmenter, VideoReader
+from engines.mediapipe_reader import Segmenter
 from face.arrays import Floats, Image
 from face.errors import BadPortrait
 from face.face_model import face_model
@@ -81,26 +80,6 @@ def _resized(image: Image, landmarks: Floats, longest: int) -> tuple[Image, Floa
     size = (round(image.shape[1] * shrink), round(image.shape[0] * shrink))
     smaller = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
     return smaller, (landmarks * shrink).astype(np.float32)
-
-
-class ClipReader:
-    """Reads a clip's pictures one after the other as a tracker does, which remembers where the face was: the
-    (52,) scores, and yaw, pitch, roll (3,) in degrees, of the face; None where it finds none.
-    """
-
-    def __init__(self) -> None:
-        self._reader = VideoReader()
-
-    def __call__(self, image: Image) -> tuple[Floats, Floats] | None:
-        face = self._reader(image)
-        return None if face is None else (face.blendshapes, face.rotation)
-
-    def __enter__(self) -> Self:
-        self._reader.__enter__()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._reader.__exit__(*exc_info)
 
 
 def head_and_shoulders(landmarks: Floats, size: tuple[int, int], longest: int) -> Window | None:

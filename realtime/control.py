@@ -49,7 +49,7 @@ class SessionState:
     message: str  # the last line for the user, "" for none
     message_number: int  # counts messages
     message_problem: bool  # it says what went wrong
-    slow: str  # one line when this computer is too slow, "" when it keeps up
+    slow: str  # one line when this computer is too slow or the face too small, "" when all is well
     stages: tuple[StageStats, ...]  # source, tracker, puppet, sink
 
 

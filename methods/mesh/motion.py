@@ -13,6 +13,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.mediapipe_reader import Face
+from evaluation.shape_follow import followed
+from evaluation.shapes import shapes_of
 from face.arrays import Floats
 from face.face_model import (
     LEFT_EYE_LOWER,
@@ -171,10 +174,10 @@ class Retargeter:
         return np.array([*np.maximum(own, LEAST_STEEP), LIDS_STEEP], np.float32)
 
     def wanted(self, motion: Motion, at_rest: Floats) -> Floats:
-        """(6,) what the picture of a motion should read, see refinement.py, of a portrait that reads
-        `at_rest` (6,); NaN for what cannot be told.
+        """(10,) what the picture of a motion should read, see refinement.py, of a portrait that reads
+        `at_rest` (10,); NaN for what cannot be told.
         """
-        wanted = np.full(len(UNTRIMMED), np.nan, np.float32)
+        wanted = np.full_like(at_rest, np.nan)
         if self._response is not None:
             wanted[:2] = _wanted(motion, self._response)
         if motion.neutral is not None:
@@ -186,6 +189,10 @@ class Retargeter:
                 wanted[5] = own + (1 - own) * (blink - rest) / max(1 - rest, 0.2)
             else:
                 wanted[5] = own * blink / max(rest, 1e-3)
+            now, before = (followed(shapes_of(of.landmarks)[None])[0] for of in (motion, motion.neutral))
+            shapes = at_rest[len(UNTRIMMED) :]
+            wanted[len(UNTRIMMED) :] = np.maximum(shapes + now - before, 0)
+            wanted[8] = shapes[2] * now[2] / max(before[2], 1e-3)  # lids of a narrow eye close as far
         return wanted
 
     def _read(self, motion: Motion) -> _Reading:
@@ -297,9 +304,11 @@ def _wanted(motion: Motion, response: Response) -> Floats:
     return targets(response, jaw - rest_jaw, (smile - rest_smile) / max(1 - rest_smile, 0.2))
 
 
-def signals_of(scores: NDArray[np.floating], turned: Floats) -> Floats:
-    """(6,) in the order of refinement.py, of scores (52,) and of degrees (3,) away from rest."""
-    return np.array([*jaw_and_smile(scores), *turned, scores[BLINK].mean()], np.float32)
+def read_of(face: Face, still: Face) -> Floats:
+    """(10,) in the order of refinement.py; angles count from those of `still`."""
+    scores, shapes = face.blendshapes, followed(shapes_of(face.landmarks)[None])[0]
+    turned = face.rotation - still.rotation
+    return np.array([*jaw_and_smile(scores), *turned, scores[BLINK].mean(), *shapes], np.float32)
 
 
 def _softly(angle: float, limit: float) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from engines.mediapipe_reader import StillReader
+from engines.mediapipe_reader import StillReader, VideoReader
 from face.arrays import Floats, Image
 from face.errors import WrongUse
 from face.face_model import SURFACE, FaceModel, face_model
@@ -17,14 +17,14 @@ from face.pose import euler_angles
 from face.raster import composite, rasterise
 from methods.mesh.eyes import build_eyeballs, paint_eye
 from methods.mesh.lids import build_lids, paint_lid
-from methods.mesh.motion import Retargeter, RigPose, blended, signals_of
+from methods.mesh.motion import Retargeter, RigPose, blended, read_of
 from methods.mesh.mouth import build_mouth, paint_mouth
 from methods.mesh.refinement import ROUNDS, UNTRIMMED, Wanted, refine
 from methods.mesh.response import Probed, Response, measure_response
 from methods.mesh.response_cache import kept_response
 from methods.mesh.rig import LEFT_EYE, build_rig
 from methods.method import OnFrame, Opening, Rest
-from methods.portrait import ClipReader, Portrait, open_portrait, shrunk
+from methods.portrait import Portrait, open_portrait, shrunk
 from methods.subject import Enrolled, Seed, Subject
 
 PROBE_PX = 512  # longer side of the pictures a portrait is measured by: larger ones are read no better
@@ -90,22 +90,22 @@ class MeshPuppet:
         by a third, by two, and at last as that one. Costs about `rounds` times the drawing and reading;
         `on_frame` is called once a frame and round.
         """
-        with ClipReader() as reader:
+        with VideoReader() as reader:
             still = reader(
                 self._show(self._retarget.probe(np.zeros_like(self._rig.rest[:SURFACE]), np.zeros(3)))
             )
         if still is None or not motions:
             return RefinedPuppet(self, motions, np.zeros((len(motions), len(UNTRIMMED)), np.float32), {})
-        at_rest = signals_of(still[0], np.zeros(3, np.float32))
+        at_rest = read_of(still, still)
         wanted = np.array([self._retarget.wanted(motion, at_rest) for motion in motions], np.float32)
 
         def read(trims: Floats, eased: dict[int, RigPose]) -> Floats:
             seen = np.full_like(wanted, np.nan)
-            with ClipReader() as reader:
+            with VideoReader() as reader:
                 for index, motion in enumerate(motions):
                     pose = eased.get(index) or self._retarget(motion, trims[index])
                     if (found := reader(self._show(pose))) is not None:
-                        seen[index] = signals_of(found[0], found[1] - still[1])
+                        seen[index] = read_of(found, still)
                     if on_frame is not None:
                         on_frame()
             return seen

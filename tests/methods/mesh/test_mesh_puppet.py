@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from engines.mediapipe_reader import StillReader
+from engines.mediapipe_reader import Face, StillReader
 from face.errors import BadPortrait, WrongUse
 from face.face_model import RIGHT_EYE_LOWER, RIGHT_EYE_UPPER, face_model
 from face.motion import BLENDSHAPE_INDEX, Motion
@@ -273,7 +273,7 @@ class BlindReader:
         self.count += 1
         if self.count - 1 == self.blind_at and not any((image == picture).all() for picture in self.clear):
             return None
-        return np.full(52, 0.2, np.float32), np.zeros(3, np.float32)
+        return Face(np.asarray(face_model().mean), np.zeros(3, np.float32), np.full(52, 0.2, np.float32))
 
     def __enter__(self):
         return self
@@ -286,14 +286,14 @@ def test_refined_frame_without_a_face_is_eased_to_the_one_beside_it(puppet, monk
     wide = motion(scores={"jawOpen": 0.9}, shut=1.0)
     clip = [dataclasses.replace(motion() if k != 2 else wide, captured_s=k / 30) for k in range(4)]
     beside = puppet(clip[1])
-    monkeypatch.setattr("methods.mesh.puppet.ClipReader", lambda: BlindReader(2, [beside]))
+    monkeypatch.setattr("methods.mesh.puppet.VideoReader", lambda: BlindReader(2, [beside]))
     monkeypatch.setattr(
         "methods.mesh.puppet.refine", lambda read, wanted, **_: (z := np.zeros((4, 6), np.float32), read(z))
     )
     refined = puppet.refined(clip)
     assert (refined(clip[2]) == beside).all()
     assert (refined(clip[3]) == puppet(clip[3])).all()
-    monkeypatch.setattr("methods.mesh.puppet.ClipReader", lambda: BlindReader(99, []))
+    monkeypatch.setattr("methods.mesh.puppet.VideoReader", lambda: BlindReader(99, []))
     assert (puppet.refined(clip)(clip[2]) == puppet(clip[2])).all()
 
 
