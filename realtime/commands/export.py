@@ -70,11 +70,7 @@ def export(options: ExportOptions) -> int:
     if options.asks_live:
         built_for = (options.capability or GEFORCE) if options.tensorrt_rtx or options.capability else ()
         wanted = LiveRequest(
-            options.precision or ("fp32",),
-            options.psi,
-            options.limit,
-            built_for,
-            cache_folder() / "engines",
+            options.precision or ("fp32",), options.psi, options.limit, built_for, cache_folder() / "engines"
         )
     status = ""  # while importing: an error must stay the only line
 
