@@ -23,17 +23,20 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import cv2
-import mediapipe as mp
 import numpy as np
-from mediapipe.tasks.python import vision
-from mediapipe.tasks.python.core.base_options import BaseOptions
 
 from engines.face_task import detector_from_task
+from engines.lean_import import without_unused
 from engines.package_models import landmarker_model, segmenter_model
 from face.arrays import Floats, Image
 from face.errors import ModelUnavailable
 from face.motion import BLENDSHAPES, LANDMARKS
 from face.pose import rotation_of
+
+with without_unused():
+    import mediapipe as mp
+    from mediapipe.tasks.python import vision
+    from mediapipe.tasks.python.core.base_options import BaseOptions
 
 # Asked for one face, the landmarker smooths it by a One-Euro filter that has no setting but the clock: told
 # that seconds pass from picture to picture, it leaves a third of the noise and lags a tenth of a frame.

@@ -130,10 +130,7 @@ class Movement:
         off="relative",
     )
     pose_gain: float = flag(
-        1.0,
-        "Share of the head's movement passed on; 0 holds it still, 1 is the driver's own.",
-        low=0,
-        high=2,
+        1.0, "Share of the head's movement passed on; 0 holds it still, 1 is the driver's own.", low=0, high=2
     )
     expression_gain: float = flag(1.0, "The same for mouth and brows.", low=0, high=2)
     eyes_gain: float = flag(1.0, "The same for lids and gaze.", low=0, high=2)

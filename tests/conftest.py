@@ -29,6 +29,15 @@ def heard_interrupts() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def measured_portraits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is kept of portraits lies in a folder of this run's, not in the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("methods.mesh.response_cache.cache_folder", lambda: folder)
+        yield
+
+
 @pytest.fixture(params=PRECISIONS)
 def openvino_precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The precision in which OpenVINO draws pictures in this test, as its provenance names it.

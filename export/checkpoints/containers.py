@@ -35,6 +35,9 @@ PACKED = {  # what may be wrapped around a checkpoint, by its first bytes
 }
 
 
+OPENVINO = b"<?xml"  # beginning of an OpenVINO graph's description
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
     """What a file holds: `root` is what was saved; a safetensors file is left to its own library."""
@@ -56,6 +59,24 @@ def read_checkpoint(path: Path) -> Contents:
         raise BadCheckpoint(
             f"cannot read {path}: {error.strerror or error}; give the path of a checkpoint"
         ) from error
+
+
+def check_readable(path: Path) -> None:
+    """BadCheckpoint for what no importer could read, without torch; what is in it is not looked at."""
+    try:
+        with path.open("rb") as file:
+            if file.read(len(OPENVINO)) == OPENVINO:
+                return
+        read_checkpoint(path)
+    except OSError as error:
+        raise BadCheckpoint(
+            f"cannot read {path}: {error.strerror or error}; give the path of a checkpoint"
+        ) from error
+    except BadCheckpoint as error:
+        reason = one_line(str(error))
+        raise BadCheckpoint(reason if path.name in reason else f"{path.name}: {reason}") from error
+    except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError, RuntimeError):
+        return  # the importer says how it differs from its kind
 
 
 def _open(mapped: mmap.mmap) -> Contents:

@@ -31,12 +31,12 @@ from engines.model_folder import sha256_of
 from engines.networks.mobile_stylegan import MobileHead, MobileSynthesis, cut_short
 from engines.networks.store import load_network
 from engines.networks.stylegan2 import Mapping, MappingConfig
+from export.checkpoints.containers import OPENVINO
 from export.checkpoints.imported import Arrays, Imported, built
 from export.checkpoints.mobile_stylegan import MEAN_SAMPLES, set_mean, synthesis_of
 from face.errors import BadCheckpoint
 
 CURE = f"install it again: {INSTALL}"
-XML = b"<?xml"
 LR_MULTIPLIER = 0.01  # any will do: the graph's weights carry theirs, ours is divided out again
 Matrix = NDArray[np.float32]
 
@@ -94,7 +94,7 @@ def is_graph(path: Path) -> bool:
     """Whether the file is an OpenVINO graph's description, of this generator or another."""
     try:
         with path.open("rb") as file:
-            return file.read(len(XML)) == XML
+            return file.read(len(OPENVINO)) == OPENVINO
     except OSError:
         return False
 

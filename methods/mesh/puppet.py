@@ -21,6 +21,7 @@ from methods.mesh.motion import Retargeter, RigPose, blended, read_of
 from methods.mesh.mouth import build_mouth, paint_mouth
 from methods.mesh.refinement import ROUNDS, UNTRIMMED, Wanted, refine
 from methods.mesh.response import Probed, Response, measure_response
+from methods.mesh.response_cache import kept_response
 from methods.mesh.rig import LEFT_EYE, build_rig
 from methods.method import OnFrame, Opening, Rest
 from methods.portrait import Portrait, open_portrait, shrunk
@@ -62,7 +63,7 @@ class MeshPuppet:
         self._depth = np.zeros((height, width), np.float32)
         self._labels = np.zeros((height, width), np.uint8)
         self.response: Response | None = (
-            self._measured(model)
+            kept_response(portrait, lambda: self._measured(model))
             if max(self.size) <= PROBE_PX
             else MeshPuppet(shrunk(portrait, PROBE_PX)).response
         )

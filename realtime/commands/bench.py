@@ -42,7 +42,6 @@ def bench(options: BenchOptions) -> int:
     two cores without a GPU. Exit status 0 means measured, whatever the figures.
     """
     from methods.subject import check_named
-    from realtime.offline.bench import Sample, bench_values, run_bench
 
     opening = options.portrait.opening(tell)
     seconds, report = options.seconds, options.report
@@ -50,6 +49,9 @@ def bench(options: BenchOptions) -> int:
     if options.photo is not None:
         check_named(options.photo, "a portrait photo")
     _check_report(report)
+    note(f"preparing {options.photo or 'the built-in portrait'}")
+    from realtime.offline.bench import Sample, bench_values, run_bench
+
     latest = "warming up"
 
     def told(sample: Sample) -> None:

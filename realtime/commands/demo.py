@@ -42,14 +42,16 @@ def demo(options: DemoOptions) -> int:
     """
     from methods.registry import find_method
     from methods.subject import Photo, Seed
-    from realtime.offline.builtin import second_portrait
-    from realtime.offline.demo import demonstrate
-    from realtime.offline.render import check_out
+    from realtime.offline.places import check_out
 
     steps = ProgressBars()
     opening = options.portrait.opening(tell, steps)
     chosen = find_method(options.portrait.method)
     check_out(options.out)
+    note("preparing the portrait")
+    from realtime.offline.builtin import second_portrait
+    from realtime.offline.demo import demonstrate
+
     subject = (
         Seed(options.seed, options.psi) if chosen.generates else Photo("the portrait", second_portrait())
     )

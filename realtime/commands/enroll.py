@@ -29,9 +29,12 @@ def enroll(options: EnrollOptions) -> int:
     """
     from engines.ffhq_mobile import check_parts, check_size
     from methods.making import enrolments_folder
+    from methods.subject import check_named
 
     check_size(options.size)
     check_parts()
+    check_named(options.portrait, "a portrait photo")
+    note(f"preparing {options.portrait.name}")
     from methods.enrol import EnrolConfig, enrol
 
     steps = options.steps

@@ -63,17 +63,14 @@ def export(options: ExportOptions) -> int:
     # the one place where realtime meets export, and only when asked
     from engines.folders import cache_folder
     from export import export_checkpoint
+    from export.checkpoints.containers import check_readable
     from export.live_request import LiveRequest
 
     wanted: LiveRequest | None = None
     if options.asks_live:
         built_for = (options.capability or GEFORCE) if options.tensorrt_rtx or options.capability else ()
         wanted = LiveRequest(
-            options.precision or ("fp32",),
-            options.psi,
-            options.limit,
-            built_for,
-            cache_folder() / "engines",
+            options.precision or ("fp32",), options.psi, options.limit, built_for, cache_folder() / "engines"
         )
     status = ""  # while importing: an error must stay the only line
 
@@ -82,6 +79,9 @@ def export(options: ExportOptions) -> int:
         status = f"{phase} {share:.0%}"
         return True
 
+    for path in (options.checkpoint, *options.others):
+        check_readable(path)
+    note(f"reading {options.checkpoint.name}")
     with StatusLine(lambda: status):
         report = export_checkpoint(
             options.checkpoint,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from realtime.console import last_line, show_table
+from realtime.console import last_line, note, show_table
 from realtime.options import Plain
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def doctor(options: Plain) -> int:
 
     Exit status 1 when something that should work does not; what is merely not installed is no fault.
     """
+    note("examining this machine")
     from realtime.doctor import examine
 
     findings = examine()

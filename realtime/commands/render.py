@@ -50,13 +50,16 @@ def render(options: RenderOptions) -> int:
     """
     from methods.registry import find_method
     from methods.subject import resolve
-    from realtime.offline.render import check_places, refined, track_clip
-    from realtime.offline.render import render as draw
+    from realtime.offline.places import check_places
 
     movement, driving, motion = options.movement, options.driving, options.motion
     steps = ProgressBars()
     opening = options.portrait.opening(tell, steps)
     check_places(options.subject, driving, options.out)
+    note(f"preparing {options.subject.name}")
+    from realtime.offline.render import refined, track_clip
+    from realtime.offline.render import render as draw
+
     tracked = _kept_motion(motion)
     with steps:
         puppet = find_method(options.portrait.method).open(resolve(options.subject), opening)

@@ -1,77 +1,102 @@
 # SPDX-License-Identifier: MIT
 """Opens all that a live run needs, in the order in which it can fail cheaply, and closes it again."""
 
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from face.errors import WrongUse
+from face.errors import SinkUnavailable, WrongUse
 from face.frame import Frame
 from methods.method import Opening
-from methods.registry import METHODS, open_puppet
-from methods.subject import check_named, resolve
-from realtime.badge import Badge
-from realtime.control import press
+from methods.subject import check_named
+from realtime.control import SessionLike, press
 from realtime.frame import EndOfLine, Sink, Source
-from realtime.live.session import Session
-from realtime.offline.builtin import portrait_path
-from realtime.options import Driver, Live, Output, Page
+from realtime.options import Driver, Live, Output
 from realtime.sinks import open_sink
-from realtime.sinks.file import FileSink
-from realtime.sinks.mp4 import SUFFIXES
-from realtime.sinks.null import NullSink
-from realtime.sinks.tee import TeeSink
 from realtime.sources import open_source
-from realtime.tracker.face_tracker import FaceTracker
-from realtime.tracker.neutrals import NeutralStore
-from realtime.web.camera import BrowserSource
-from realtime.web.picture import WebSink
-from realtime.web.server import WebServer
-from realtime.web.switch import SourceSwitch
+
+if TYPE_CHECKING:
+    from realtime.live.session import Session
 
 BROWSER = "browser"  # the camera of whoever looks at the page
 BUILT_IN = "builtin"
 PAGE = "web"
+CARD_SIZE = (512, 512)  # of the picture that a window shows while the portrait is prepared
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A session ready to run."""
 
-    session: Session
+    session: "Session"
     page: str  # address of the control page with its key, "" without one
     picture: str  # address of the bare picture for OBS, "" without a page
 
 
 def open_driver(driver: Driver) -> Source:
+    """The source that a driver names, for a with statement; WrongUse for what is not there."""
     if driver.camera == BROWSER:
         raise WrongUse("--camera browser needs the page; add --sink web, or use: facepuppet web")
     return open_source(driver.camera, fps=driver.camera_fps, size=driver.camera_size, loop=driver.loop)
 
 
+def check_live(live: Live) -> None:
+    """WrongUse or SinkUnavailable for what is missing or taken, before anything that takes long."""
+    for name in live.portraits:
+        if name != BUILT_IN:
+            check_named(Path(name), "a portrait photo or a folder of them")
+    files = [Path(name[5:]) for name in live.output.sinks if name.startswith("file:")]
+    for path in (*files, *filter(None, [live.output.record])):
+        if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
+            raise SinkUnavailable(
+                f"{path} cannot be written: {path.parent} is not yours; choose another place"
+            )
+    if PAGE in live.output.sinks:
+        from realtime.web.listening import check_address
+
+        check_address(live.page.host, live.page.port, allow_remote=live.page.allow_remote)
+    if live.driver.camera != BROWSER or PAGE not in live.output.sinks:
+        open_driver(live.driver)  # made, not opened
+
+
 def portrait_paths(names: Sequence[str]) -> tuple[Path, ...]:
-    """The photos and folders named; the built-in one without a name. WrongUse for what is not there."""
-    paths = [portrait_path() if name == BUILT_IN else Path(name) for name in names or [BUILT_IN]]
-    for path in paths:
-        check_named(path, "a portrait photo or a folder of them")
-    return tuple(paths)
+    """The photos and folders named; the built-in one without a name."""
+    from realtime.offline.builtin import portrait_path
+
+    return tuple(portrait_path() if name == BUILT_IN else Path(name) for name in names or [BUILT_IN])
 
 
 @contextmanager
 def open_live(live: Live, puppets: Opening) -> Iterator[Opened]:
-    """A session with everything it needs open; `puppets` is how its portraits are."""
+    """A session with everything it needs open; `puppets` is how its portraits are, and tells what is done."""
     driver, movement, output = live.driver, live.movement, live.output
-    paths = portrait_paths(live.portraits)
+    check_live(live)
     keyboard = _Keyboard()
     plain, previews = _sinks(output, keyboard)
+    doing = f"opening {_camera_name(driver.camera)}, preparing {_portrait_name(live.portraits)}"
+    puppets.tell(doing)
     with ExitStack() as stack:
-        desk = _Desk(driver) if PAGE in output.sinks else None
-        if desk is not None:
-            plain.append(desk.sink)
-        source = stack.enter_context(desk.source if desk else open_driver(driver))
-        for sink in (*plain, *previews):
+        for sink in previews:
+            _show_card(stack.enter_context(sink), doing)
+        from methods.registry import METHODS, open_puppet
+        from methods.subject import resolve
+        from realtime.badge import Badge
+        from realtime.live.session import Session
+        from realtime.tracker.face_tracker import FaceTracker
+        from realtime.tracker.neutrals import NeutralStore
+
+        page = None
+        if PAGE in output.sinks:
+            from realtime.live.page import PageLine
+
+            page = PageLine(driver, open_driver)
+            plain.append(page.sink)
+        source = stack.enter_context(page.source if page else open_driver(driver))
+        for sink in plain:
             stack.enter_context(sink)
         tracker = stack.enter_context(
             FaceTracker(
@@ -90,7 +115,7 @@ def open_live(live: Live, puppets: Opening) -> Iterator[Opened]:
             sinks=plain,
             previews=previews,
             open_puppet=lambda name, path: open_puppet(name, resolve(path), puppets),
-            portraits=paths,
+            portraits=portrait_paths(live.portraits),
             method=live.portrait.method,
             methods=tuple(METHODS),
             badge=Badge(),
@@ -104,7 +129,7 @@ def open_live(live: Live, puppets: Opening) -> Iterator[Opened]:
             smoothing=movement.smoothing,
             on_delivered=_Deadline(live.seconds) if live.seconds else None,
         )
-        server = stack.enter_context(desk.serve(session, live.page)) if desk else None
+        server = stack.enter_context(page.serve(session, live.page)) if page else None
         yield Opened(session, server.url if server else "", server.picture_url if server else "")
 
 
@@ -122,8 +147,35 @@ def _sinks(output: Output, keyboard: "_Keyboard") -> tuple[list[Sink], list[Sink
     return plain, previews
 
 
+def _camera_name(camera: str) -> str:
+    return (
+        f"camera {camera}" if camera.isdecimal() else "the page" if camera == BROWSER else Path(camera).name
+    )
+
+
+def _portrait_name(names: Sequence[str]) -> str:
+    return Path(names[0]).name if names else "the built-in portrait"
+
+
+def _show_card(preview: Sink, line: str) -> None:
+    """Something to look at until the first picture is there."""
+    import numpy as np
+
+    from realtime.live.overlay import draw_lines
+
+    card = np.full((*CARD_SIZE[::-1], 3), 32, np.uint8)
+    draw_lines(card, line.split(", "))
+    with suppress(EndOfLine):  # closed already: its first picture ends the line
+        preview(Frame(card, time.perf_counter(), 0))
+
+
 def _recorder(path: Path, output: Output) -> Sink:
     """Writes in a thread of its own, and ends alone when the disk is full."""
+    from realtime.sinks.file import FileSink
+    from realtime.sinks.mp4 import SUFFIXES
+    from realtime.sinks.null import NullSink
+    from realtime.sinks.tee import TeeSink
+
     if path.suffix.lower() not in SUFFIXES:
         kinds = ", ".join(SUFFIXES)
         raise WrongUse(f"--record is {str(path)!r}, expected a name that ends in {kinds}; rename it")
@@ -134,7 +186,7 @@ class _Keyboard:
     """Carries keys to a session that is opened after the window they come from."""
 
     def __init__(self) -> None:
-        self.session: Session | None = None
+        self.session: SessionLike | None = None
 
     def __call__(self, key: str) -> None:
         if self.session is not None:
@@ -154,28 +206,3 @@ class _Deadline:
             self._ends_s = now_s + self._seconds
         elif now_s >= self._ends_s:
             raise EndOfLine
-
-
-class _Desk:
-    """The page's half of a line: its picture, its camera, and the source it may choose instead."""
-
-    def __init__(self, driver: Driver) -> None:
-        self._browser = BrowserSource(size=driver.camera_size)
-        openers: dict[str, Callable[[], Source]] = {BROWSER: lambda: self._browser}
-        if driver.camera != BROWSER:
-            openers[driver.camera] = lambda: open_driver(driver)
-            with open_driver(driver):  # a wrong name is an error here, not a line on the page
-                pass
-        self.sink = WebSink()
-        self.source = SourceSwitch(openers, chosen=driver.camera)
-
-    def serve(self, session: Session, page: Page) -> WebServer:
-        return WebServer(
-            session,
-            self.sink,
-            camera=self._browser,
-            sources=self.source,
-            host=page.host,
-            port=page.port,
-            allow_remote=page.allow_remote,
-        )

@@ -6,7 +6,8 @@ from tempfile import TemporaryDirectory
 
 from methods.method import Puppet
 from realtime.offline.builtin import write_driver
-from realtime.offline.render import Progress, Rendered, check_out, render, track_clip
+from realtime.offline.places import check_out
+from realtime.offline.render import Progress, Rendered, render, track_clip
 
 
 def demonstrate(

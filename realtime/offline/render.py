@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A driving clip onto a portrait, offline: every frame, the same each time. Knows no camera."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,16 +11,14 @@ import numpy as np
 
 from face.arrays import Image
 from face.calibration import neutral_of
-from face.errors import BadMotion, BadVideo, SinkUnavailable, WrongUse
+from face.errors import BadMotion, BadVideo
 from face.frame import Frame
 from face.gain import gain_of, gained
 from face.motion import Motion
 from methods.method import Puppet
-from methods.subject import check_named
 from realtime.badge import Badge
 from realtime.pipeline import Item, Step, play
 from realtime.sinks.file import FileSink
-from realtime.sinks.mp4 import SUFFIXES
 from realtime.sources import open_source
 from realtime.stats import LineStats
 from realtime.tracker.face_tracker import FaceTracker
@@ -172,31 +169,6 @@ def side_by_side(images: list[Image]) -> Image:
         for image in images
     ]
     return np.ascontiguousarray(np.concatenate(row, axis=1), dtype=np.uint8)
-
-
-def check_places(portrait: Path, driving: Path, out: Path) -> None:
-    """WrongUse for inputs that are not there, and for an output that would overwrite one of them."""
-    check_named(portrait, "a portrait photo")
-    check_named(driving, "a driving video")
-    for path, what in ((portrait, "a portrait photo"), (driving, "a driving video")):
-        if os.path.exists(out) and out.resolve() == path.resolve():
-            raise WrongUse(f"the output {out} is {what} of this render; name another file")
-    check_out(out)
-
-
-def check_out(out: Path) -> None:
-    """Fail before the work rather than after it: an output of a wrong kind, or in no writable folder."""
-    if out.suffix.lower() not in SUFFIXES:
-        kinds = ", ".join(SUFFIXES)
-        raise WrongUse(f"the output is {str(out)!r}, expected a name that ends in {kinds}; rename it")
-    if out.is_dir():
-        raise SinkUnavailable(f"{out} is a folder, expected a file; name one, as {out / 'out.mp4'}")
-    if not out.parent.is_dir():
-        raise SinkUnavailable(f"there is no folder {out.parent} for {out.name}; make it first")
-    if not os.access(out.parent, os.W_OK):
-        raise SinkUnavailable(
-            f"{out.parent} may not be written to, expected a folder of yours; choose another"
-        )
 
 
 class _Nowhere:

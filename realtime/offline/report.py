@@ -2,16 +2,13 @@
 """A benchmark as one self-contained HTML page with drawn plots. Knows neither the line nor how to measure."""
 
 import html
-import math
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-WIDTH, HEIGHT = 720, 220  # of a plot, in CSS pixels
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 28
-COLOURS = ("#2f6fde", "#e0822b", "#3c9d5c", "#b0489a")
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1d2430; background: #fff; margin: 2em auto }
@@ -21,11 +18,10 @@ table { border-collapse: collapse; width: 100% } th { font-weight: 600 }
 th, td { padding: .25em .6em; border-bottom: 1px solid #dde2ea; text-align: right }
 td { font-variant-numeric: tabular-nums }
 th:first-child, td:first-child, table.facts td { text-align: left }
-svg { width: 100%; height: auto } svg text { fill: #1d2430 } svg .grid { stroke: #dde2ea }
+svg { width: 100%; height: auto } svg text { fill: currentColor !important }
 .met { color: #1c7a3c } .missed { color: #b3261e }
 @media (prefers-color-scheme: dark) {
   body { color: #e4e8ef; background: #14171d } th, td { border-color: #333a46 }
-  svg text { fill: #b8c0cc } svg .grid { stroke: #333a46 }
   .met { color: #6cc98a } .missed { color: #ff8a80 }
 }
 """
@@ -98,21 +94,15 @@ def goals(found: Sequence[Goal]) -> str:
 
 def plot(heading: str, curves: Sequence[Curve], *, x_label: str, y_label: str) -> str:
     """Lines over a common x axis; the y axis starts at zero."""
-    values = [curve.y[np.isfinite(curve.y)] for curve in curves]
-    highest = max((float(each.max()) for each in values if each.size), default=1.0) * 1.18 or 1.0
-    ends = [float(curve.x[-1]) for curve in curves if curve.x.size]
-    last = max(ends, default=1.0) or 1.0
-    parts = _axes(last, highest, x_label, y_label)
-    for number, curve in enumerate(curves):
-        colour = COLOURS[number % len(COLOURS)]
-        parts += [
-            f'<polyline fill="none" stroke="{colour}" stroke-width="1.6" points="{points}"/>'
-            for points in _runs(curve, last, highest)
-        ]
-        at = LEFT + 10 + 120 * number
-        parts.append(f'<rect x="{at}" y="{TOP}" width="14" height="4" fill="{colour}"/>')
-        parts.append(f'<text x="{at + 20}" y="{TOP + 7}">{html.escape(curve.name)}</text>')
-    return _figure(heading, parts)
+
+    def draw(axes: Any) -> None:
+        for curve in curves:
+            axes.plot(curve.x, curve.y, label=curve.name, linewidth=1.2)
+        axes.legend(loc="upper left", ncols=len(curves), frameon=False)
+        axes.margins(x=0)
+        axes.set_ylim(bottom=0, top=1.2 * axes.get_ylim()[1])
+
+    return _figure(heading, draw, x_label, y_label)
 
 
 def histogram(heading: str, values: NDArray[np.float64], *, x_label: str, bins: int = 60) -> str:
@@ -120,73 +110,27 @@ def histogram(heading: str, values: NDArray[np.float64], *, x_label: str, bins: 
     if not values.size:
         return f"<h2>{html.escape(heading)}</h2><p>no frame was delivered</p>"
     last = float(np.percentile(values, 99)) or 1.0
-    counts, _ = np.histogram(np.minimum(values, last), bins=bins, range=(0, last))
-    highest = float(counts.max()) * 1.05
-    parts = _axes(last, highest, x_label, "frames")
-    wide = (WIDTH - LEFT - RIGHT) / bins
-    for number, count in enumerate(counts):
-        _, y = _place(0, float(count), last, highest)
-        tall = HEIGHT - BOTTOM - y
-        x = LEFT + number * wide
-        parts.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{tall:.1f}" fill="{COLOURS[0]}"/>'
-        )
-    return _figure(heading, parts)
+    shown = np.minimum(values, last)
+    return _figure(heading, lambda axes: axes.hist(shown, bins, range=(0, last)), x_label, "frames")
 
 
-def _figure(heading: str, parts: Sequence[str]) -> str:
-    return (
-        f'<h2>{html.escape(heading)}</h2><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{html.escape(heading)}" font-family="sans-serif" font-size="11">'
-        + "".join(parts)
-        + "</svg>"
-    )
+def _figure(heading: str, draw: Callable[[Any], object], x_label: str, y_label: str) -> str:
+    """A drawing as SVG in the page, its letters as text, so that they take the page's colours."""
+    import matplotlib
+    from matplotlib.figure import Figure
 
-
-def _place(x: float, y: float, last: float, highest: float) -> tuple[float, float]:
-    return (
-        LEFT + x / last * (WIDTH - LEFT - RIGHT),
-        HEIGHT - BOTTOM - y / highest * (HEIGHT - TOP - BOTTOM),
-    )
-
-
-def _runs(curve: Curve, last: float, highest: float) -> list[str]:
-    """The curve's unbroken stretches as SVG points."""
-    runs: list[list[str]] = [[]]
-    for x, y in zip(curve.x, curve.y, strict=True):
-        if math.isfinite(y):
-            left, top = _place(float(x), float(y), last, highest)
-            runs[-1].append(f"{left:.1f},{top:.1f}")
-        elif runs[-1]:
-            runs.append([])
-    return [" ".join(run) for run in runs if run]
-
-
-def _axes(last: float, highest: float, x_label: str, y_label: str) -> list[str]:
-    parts = []
-    for value in _ticks(highest):
-        _, y = _place(0, value, last, highest)
-        parts.append(
-            f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
-            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>'
-        )
-    for value in _ticks(last):
-        x, _ = _place(value, 0, last, highest)
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 12}" text-anchor="middle">{value:g}</text>')
-    parts.append(
-        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 1}" text-anchor="end">{html.escape(x_label)}</text>'
-    )
-    middle = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(
-        f'<text transform="rotate(-90 12 {middle})" x="12" y="{middle}" text-anchor="middle">'
-        f"{html.escape(y_label)}</text>"
-    )
-    return parts
-
-
-def _ticks(highest: float) -> list[float]:
-    """Up to six round numbers from zero up to `highest`."""
-    rough = highest / 5
-    power = 10 ** math.floor(math.log10(rough))
-    step = next(power * nice for nice in (1, 2, 5, 10) if power * nice >= rough * 0.999)
-    return [round(step * n, 10) for n in range(int(highest / step + 1e-9) + 1)]
+    out = io.StringIO()
+    with matplotlib.rc_context(
+        {"svg.fonttype": "none", "font.size": 8, "axes.grid": True, "grid.alpha": 0.4}
+    ):
+        figure = Figure(figsize=(7.2, 2.3), layout="constrained")
+        axes = figure.subplots()
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set(xlabel=x_label, ylabel=y_label)
+        draw(axes)
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(out, format="svg", transparent=True, metadata=nothing)
+    drawn = out.getvalue()
+    label = html.escape(heading)
+    svg = drawn[drawn.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    return f"<h2>{label}</h2>{svg}"

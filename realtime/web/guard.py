@@ -19,10 +19,9 @@ from itertools import islice
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus
 
-from face.errors import WrongUse
 from realtime.web.connections import DRAIN_BYTES, DRAIN_S, Connections
+from realtime.web.listening import LOOPBACK
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PICTURE_PATH = "/picture.mjpg"
 TOKEN_BYTES = 24  # 192 bits: nobody guesses it
 MOST_KEYS = 64  # looked at in a request; other programs here have tokens in cookies too
@@ -63,16 +62,6 @@ WITHOUT_KEY = "open the address that facepuppet printed at its start: it carries
 def new_token() -> str:
     """A fresh secret that is safe in a URL."""
     return secrets.token_urlsafe(TOKEN_BYTES)
-
-
-def check_host(host: str, *, allow_remote: bool) -> None:
-    """Refuse to listen beyond this machine unless that was asked for; WrongUse says how."""
-    if host in LOOPBACK or allow_remote:
-        return
-    raise WrongUse(
-        f"host {host} can be reached from other machines, expected 127.0.0.1: the page shows your camera; "
-        f"use --host 127.0.0.1, or add --allow-remote if you mean it"
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,7 @@ with WebServer(session, picture=sink, camera=camera, port=7860) as server:
 
 import asyncio
 import contextlib
-import errno
 import logging
-import os
 import socket
 import tempfile
 import threading
@@ -27,7 +25,8 @@ from realtime.control import SessionLike
 from realtime.web.camera import LARGEST_BLOB, BrowserSource
 from realtime.web.connections import LONGEST_HEAD, Connections
 from realtime.web.desk import Desk
-from realtime.web.guard import App, Guard, GuardedApp, answer_without_key, check_host, new_token
+from realtime.web.guard import App, Guard, GuardedApp, answer_without_key, new_token
+from realtime.web.listening import BACKLOG, DEFAULT_PORT, check_host, listen
 from realtime.web.picture import WebSink
 from realtime.web.portraits import LARGEST_UPLOAD, Shelf
 from realtime.web.routes import build_app
@@ -35,12 +34,9 @@ from realtime.web.switch import SourceSwitch
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_PORT = 7860
 START_WITHIN_S = 10.0
 LEAVE_WITHIN_S = 2.0
-BACKLOG = 1024  # connections that wait to be taken in; beyond it a client tries again after a second
-AT_ONCE = 16  # of them are taken in before anybody else has his turn
-SEND_BUFFER = 256 * 1024  # bytes the system may hold for one client: it bounds how far Motion JPEG can lag
+AT_ONCE = 16  # of the connections that wait are taken in before anybody else has his turn
 
 
 class WebServer:
@@ -120,7 +116,7 @@ class WebServer:
         """Listen and serve; SinkUnavailable when the port cannot be had."""
         if self._server is not None:
             raise ValueError("the server is already started")
-        listener = _listen(self._host, self._port)
+        listener = listen(self._host, self._port)
         self._exit.callback(listener.close)
         self._port = listener.getsockname()[1]
         folder = self._uploads or Path(
@@ -170,32 +166,6 @@ class WebServer:
                 self.close()
                 raise SinkUnavailable(f"the web server did not start on {self.address}; see the log above")
             time.sleep(0.005)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket, here and now, so that a taken port is the caller's error and not a thread's."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if os.name == "posix":  # elsewhere it would let two programs share one port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # clients inherit it
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise _mendable(error, host, port) from error
-    return listener
-
-
-def _mendable(error: OSError, host: str, port: int) -> SinkUnavailable | WrongUse:
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return WrongUse(f"host {host} is no address of this machine, expected one; use --host 127.0.0.1")
-    if error.errno in (errno.EADDRINUSE, errno.EACCES):
-        found = "taken by another program" if error.errno == errno.EADDRINUSE else "not allowed to this user"
-        other = port + 1 if 1024 <= port < 65535 else DEFAULT_PORT
-        return SinkUnavailable(f"port {port} on {host} is {found}, expected a free one; use --port {other}")
-    return SinkUnavailable(f"cannot listen on {host} port {port} ({error.strerror}); try another --port")
 
 
 def _config(app: App, connections: Connections) -> uvicorn.Config:

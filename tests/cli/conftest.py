@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What tests of the commands share: a short driver clip of real frames, and no settings of the user's."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from face.face_model import FaceModel
-from methods.mesh.puppet import MeshPuppet
-from methods.mesh.response import Response
 from realtime.offline.builtin import write_driver
 
 CLIP_S = 0.8
@@ -19,23 +15,6 @@ def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     """Neither settings nor neutrals of whoever runs the tests, and none left behind."""
     for variable in ("XDG_CONFIG_HOME", "APPDATA", "HOME"):
         monkeypatch.setenv(variable, str(tmp_path / "home"))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _measured_once() -> Iterator[None]:
-    """A portrait's response is measured once, by a hundred pictures, for all commands that show it."""
-    known: dict[tuple[tuple[int, int], bytes], Response | None] = {}
-    measure = MeshPuppet._measured
-
-    def measured(puppet: MeshPuppet, model: FaceModel) -> Response | None:
-        shown = (puppet.size, puppet._texture.tobytes())
-        if shown not in known:
-            known[shown] = measure(puppet, model)
-        return known[shown]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MeshPuppet, "_measured", measured)
-        yield
 
 
 @pytest.fixture(scope="session")

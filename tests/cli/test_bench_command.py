@@ -49,12 +49,18 @@ def test_a_page_is_one_file_with_drawings_that_are_well_formed() -> None:
             histogram("Latency", np.linspace(10, 40, 500), x_label="ms"),
         ),
     )
-    assert not re.search(r"<script|src=|href=|https?://", text), "the page needs no other file and no network"
+    loaded = re.sub(r'xmlns(:\w+)?="[^"]*"|href="#[^"]*"|url\(#[^)]*\)', "", text)
+    assert not re.search(r"<script|src=|href=|https?://|url\(", loaded), (
+        "no other file and no network is needed"
+    )
     assert "a &lt;title&gt;" in text and "--report &lt;b&gt;" in text
     drawings = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL)]
-    assert len(drawings) == 2
-    lines = drawings[0].findall("polyline")
-    assert len(lines) == 4, "each curve breaks where a value is missing"
+    assert [drawing.get("aria-label") for drawing in drawings] == ["Over time", "Latency"]
+    paths = [each.get("d", "") for each in drawings[0].iter("{http://www.w3.org/2000/svg}path")]
+    broken = [path for path in paths if path.count("M") == 2 and path.count("L") == 7]
+    assert len(broken) == 2, "each curve breaks where a value is missing"
+    letters = "".join("".join(drawings[0].itertext()).split())
+    assert "p50" in letters and "p95" in letters, "as text, which takes the page's colour"
     assert text.count('class="missed"') == 1 and text.count('class="met"') == 1
 
 

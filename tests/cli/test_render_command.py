@@ -198,8 +198,8 @@ def test_a_clip_without_a_face_is_told_in_one_line(tmp_path: Path, capfd: pytest
     out = tmp_path / "out.mp4"
     capfd.readouterr()
     assert main(["render", str(portrait_path()), str(clip), str(out), *SMALL]) == 1
-    line = capfd.readouterr().err
-    assert line.count("\n") == 1 and "no face in any of 10 frames" in line
+    doing, line = capfd.readouterr().err.splitlines()
+    assert doing == "preparing astronaut.png" and "no face in any of 10 frames" in line
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["wall.mp4"]
 
 

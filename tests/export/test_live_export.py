@@ -203,9 +203,9 @@ def test_what_cannot_be_meant_is_one_line_and_no_folder(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     found = main(["export", str(checkpoints[0]), "--out", str(tmp_path / "out"), *flags])
-    lines = capsys.readouterr().err.splitlines()
+    doing, line = capsys.readouterr().err.splitlines()
     assert found == status
-    assert len(lines) == 1 and said in lines[0]
+    assert doing == f"reading {checkpoints[0].name}" and said in line
     assert not (tmp_path / "out").exists()
 
 

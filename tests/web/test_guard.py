@@ -9,7 +9,8 @@ from web_stage import Stage
 from websockets.exceptions import InvalidStatus
 
 from face.errors import WrongUse
-from realtime.web.guard import Guard, check_host, new_token
+from realtime.web.guard import Guard, new_token
+from realtime.web.listening import check_host
 
 PAGES = ("/", "/page.js", "/picture.mjpg", "/portraits/0.jpg", "/nothing-here")
 SOCKETS = ("/live", "/camera", "/control")
