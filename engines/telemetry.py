@@ -11,7 +11,7 @@ def switch_off() -> None:
     """Before any of these libraries is loaded: no report leaves the computer, no identifier is written.
 
     onnxruntime has a switch. openvino reports through a package of its own and does without where that cannot
-    be imported. MediaPipe has no switch: its uploads go over HTTPS, and are sent to a proxy that is not there.
+    be imported. MediaPipe has no switch: its uploads over HTTPS are sent to a proxy that is not there.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
