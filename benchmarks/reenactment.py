@@ -107,7 +107,7 @@ def drive(
     with RawTracker() as tracker:
         for index, motion in enumerate(clip.motions):
             image = puppet(motion)
-            tracker(image, round(1000 * float(clip.seconds[index])))
+            tracker(image)
             face = tracker.seen[-1]
             if index in wanted:
                 kept[index] = _cut(image, sitter.head)

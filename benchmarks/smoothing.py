@@ -51,20 +51,17 @@ def clip_frames(path: Path) -> Iterator[tuple[Image, float]]:
             yield frame.image, frame.media_s or 0.0
 
 
-def raw_track(
-    frames: Iterator[tuple[Image, float]], max_faces: int = 3
-) -> tuple[Floats, Floats, tuple[int, int], float]:
+def raw_track(frames: Iterator[tuple[Image, float]]) -> tuple[Floats, Floats, tuple[int, int], float]:
     """Vectors (N, SIZE), times (N,), picture size, median ms of a detection."""
     vectors, times, spent, size = [], [], [], (0, 0)
-    with VideoReader(max_faces=max_faces) as detect:
+    with VideoReader() as detect:
         for image, at in frames:
             size = (image.shape[1], image.shape[0])
             begun = time.perf_counter()
-            faces = detect(image, round(at * 1000))
+            face = detect(image)
             spent.append(time.perf_counter() - begun)
-            if not faces:
+            if face is None:
                 continue
-            face = faces[0]
             vectors.append(
                 vector_of(
                     face.landmarks,
@@ -140,16 +137,13 @@ def main() -> None:
     depths, lags = [], []
     for clip in asked.clips:
         vectors, times, size, ms = raw_track(clip_frames(clip))
-        single_ms = raw_track(clip_frames(clip), max_faces=1)[3]
         smooth = smoothed(vectors, times, asked.strength)
         raw_open, usual = openings(vectors)
         depths += blink_depths(raw_open, openings(smooth, usual)[0])
         angles = [lag_ms(vectors[:, i], smooth[:, i], times) for i in range(ROTATION.stop)]
         lags += [lag for lag in angles if lag is not None]
         told = ", ".join("-" if lag is None else f"{lag:.0f}" for lag in angles)
-        print(
-            f"{clip.stem}: lag yaw, pitch, roll {told} ms; up to 3 faces {ms:.1f}, 1 face {single_ms:.1f} ms"
-        )
+        print(f"{clip.stem}: lag yaw, pitch, roll {told} ms; landmarker {ms:.1f} ms")
     if depths:
         tenth, middle = np.percentile(depths, [10, 50])
         print(f"{len(depths)} blinks: depth kept, median {middle:.2f}, lowest tenth {tenth:.2f}")

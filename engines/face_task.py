@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The canonical face and the pose weights that the face landmarker's .task file carries."""
+"""Detector, canonical face and pose weights that the face landmarker's .task file carries."""
 
 import zipfile
 from collections.abc import Iterator
@@ -12,6 +12,12 @@ from face.arrays import Floats
 from face.face_model import SURFACE
 
 METADATA = "geometry_pipeline_metadata_landmarks.binarypb"
+
+
+def detector_from_task(path: Path) -> bytes:
+    """The short-range face detector, a .tflite file."""
+    with zipfile.ZipFile(path) as archive:
+        return archive.read("face_detector.tflite")
 
 
 def canonical_from_task(path: Path) -> tuple[Floats, NDArray[np.int32]]:

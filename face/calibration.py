@@ -40,6 +40,17 @@ FIRST_SIGHT_S = 1.0  # of the automatic calibration at start
 ON_DEMAND_S = 0.5  # of the calibration that was asked for
 SURE = 0.999  # confidence of a tracked instant
 
+# What is no rest, on what is a sum of a fit or a score, so that a face of few words is not refused.
+OPEN_LIPS = 0.09  # of an outer eye distance between the lips' inner edges
+SHUT_EYES = 0.04  # between the lids, both eyes' mean
+TURNED_DEGREES = 25.0  # of yaw or pitch
+# Bridge and sides of the nose, corners of the eyes, temples, cheekbones, forehead: a face moves them least.
+BONES = (
+    33, 133, 362, 263, 6, 168, 197, 195, 5, 4, 1, 2, 98, 327, 129, 358, 127, 356, 234, 454, 93, 323, 10, 54,
+    284, 67, 297, 103, 332,
+)  # fmt: skip
+OTHER_FACE = 0.025  # rms of their distances: 3 % of one person's moments are farther, 97 % of other people's
+
 
 def rest_costs(
     landmarks: NDArray[np.floating],
@@ -64,6 +75,30 @@ def rest_costs(
     costs = costs + np.linalg.norm(rotation - np.median(rotation, axis=0), axis=1) / TURN_DEGREES
     costs = costs + np.linalg.norm(gaze - np.median(gaze, axis=0), axis=1) / LOOK_DEGREES
     return np.asarray(costs, np.float64)
+
+
+def why_no_rest(vector: Floats) -> str:
+    """What keeps a face, a vector (SIZE,), from being taken for its rest; "" for nothing."""
+    shape = vector[SHAPE].reshape(-1, 3)
+    eye_line = float(np.linalg.norm(shape[33] - shape[263]))
+    lips = float(np.linalg.norm(shape[13] - shape[14])) / eye_line
+    lids = float(np.linalg.norm(shape[[159, 386]] - shape[[145, 374]], axis=1).mean()) / eye_line
+    yaw, pitch = (abs(float(angle)) for angle in vector[ROTATION][:2])
+    if lips > OPEN_LIPS:
+        return "the mouth is open"
+    if lids < SHUT_EYES:
+        return "the eyes are shut"
+    if max(yaw, pitch) > TURNED_DEGREES:
+        return f"the head is turned by {max(yaw, pitch):.0f} degrees"
+    return ""
+
+
+def same_face(rest: Floats, vectors: Sequence[Floats]) -> bool:
+    """Whether a rest (SIZE,) may be of the face of some instants (SIZE,), by its bones."""
+    bones = list(BONES)
+    seen = np.median([vector[SHAPE].reshape(-1, 3)[bones] for vector in vectors], axis=0)
+    away = rest[SHAPE].reshape(-1, 3)[bones] - seen
+    return float(np.sqrt((away**2).sum(1).mean())) < OTHER_FACE
 
 
 def neutral_of(motions: Sequence[Motion]) -> Motion:

@@ -26,16 +26,16 @@ class Tuning:
     speed_cutoff_hz: float = 3.0
 
 
-ANGLES = Tuning(0.5, 0.35, 5.0)  # degrees
-PLACE = Tuning(0.5, 100.0, 0.01)  # picture widths
+ANGLES = Tuning(0.5, 0.7, 2.5)  # degrees
+PLACE = Tuning(0.5, 200.0, 0.005)  # picture widths
 # Nothing annoys like a head that pumps: its size follows slowly, at rest not at all.
-HEAD_SIZE = Tuning(0.2, 5.0, 0.03, speed_cutoff_hz=1.0)
-GAZES = Tuning(1.0, 0.3, 8.0, speed_cutoff_hz=6.0)  # degrees; eyes jump within two frames
-SCORE = Tuning(1.0, 10.0, 0.4, speed_cutoff_hz=8.0)
-FACE = Tuning(0.5, 20.0, 0.06)  # outer eye distances, like the next two
-MOUTH = Tuning(0.7, 50.0, 0.08)
+HEAD_SIZE = Tuning(0.2, 10.0, 0.015, speed_cutoff_hz=1.0)
+GAZES = Tuning(1.0, 0.6, 4.0, speed_cutoff_hz=6.0)  # degrees; eyes jump within two frames
+SCORE = Tuning(1.0, 20.0, 0.2, speed_cutoff_hz=8.0)
+FACE = Tuning(0.5, 40.0, 0.03)  # outer eye distances, like the next two
+MOUTH = Tuning(0.7, 100.0, 0.04)
 LIDS = Tuning(
-    0.8, 200.0, 0.1, speed_cutoff_hz=8.0
+    0.8, 400.0, 0.05, speed_cutoff_hz=8.0
 )  # a lid shuts within three frames and must not be held back
 
 

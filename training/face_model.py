@@ -50,16 +50,14 @@ def track_stills(folder: Path) -> Tracked:
 
 def track_clip(path: Path) -> Tracked:
     capture = cv2.VideoCapture(str(path))
-    fps = capture.get(cv2.CAP_PROP_FPS) or 25.0
     faces: list[Face] = []
-    with VideoReader(max_faces=1) as reader:
-        index = 0
+    with VideoReader() as reader:
         while True:
             ok, picture = capture.read()
             if not ok:
                 break
-            faces += reader(picture[..., ::-1], int(index * 1000 / fps))
-            index += 1
+            if (face := reader(picture[..., ::-1])) is not None:
+                faces.append(face)
     capture.release()
     return _stacked(faces)
 

@@ -20,7 +20,7 @@ def distance(motion: Motion, rest: Rest) -> float:
 
 
 class ReferenceSearch:
-    """Says of each motion, until `ends_s`, whether it is the best one so far."""
+    """Says of each instant, until `ends_s`, whether it is the best one so far."""
 
     def __init__(self, rest: Rest, *, ends_s: float) -> None:
         self._rest, self.ends_s = rest, ends_s

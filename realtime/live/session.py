@@ -5,16 +5,18 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
 
 from face.arrays import Image
 from face.errors import WrongUse
 from face.frame import Frame
 from face.motion import Motion
 from methods.method import Puppet
+from realtime.control import GAIN_RANGE, GAINS, MODES, SMOOTHING_RANGE, SessionState
 from realtime.frame import Sink, Source
 from realtime.live.outlet import Look, Outlet
 from realtime.live.portraits import Opener, Wardrobe
@@ -22,15 +24,12 @@ from realtime.live.reference import ReferenceSearch
 from realtime.live.slot import ZOOM_STEP, Framing, PuppetSlot
 from realtime.live.slowness import slowness
 from realtime.pipeline import Item, Pipeline, Step
-from realtime.stats import LineStats, StageStats
+from realtime.stats import LineStats
 
-MODES = ("mirror", "badge", "passthrough", "statistics", "landmarks", "flip")
-GAINS = ("pose", "expression", "eyes")
-GAIN_RANGE = (0.0, 2.0)
-SMOOTHING_RANGE = (0.0, 2.0)
 SEARCH_S = 10.0  # how long `find_best_reference` watches
 MESSAGE_S, PROBLEM_S = 4.0, 12.0  # how long a message stays on the picture
 FIGURES_S = 0.25  # how often the figures on the picture change
+SMALL_FACE = 0.1  # of the picture that a face should be wide: below, detail is lost
 FACE_FOUND = 0.5  # confidence from which a face counts as found
 
 
@@ -38,36 +37,12 @@ class LiveTracker(Protocol):
     """A tracker whose settings may be changed from any thread while it runs."""
 
     def __call__(self, frame: Frame) -> Motion: ...
-    def calibrate(self) -> None: ...
+    def calibrate(self, instant: Motion | None = None) -> None: ...
+    def tracked(self) -> Motion | None: ...
+    def news(self) -> str: ...
     def set_gain(self, region: str, value: float) -> None: ...
     def set_smoothing(self, value: float) -> None: ...
     def set_mirror(self, on: bool) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class SessionState:
-    """One look at a running session."""
-
-    fps: float  # frames a second that reached the sink, over the last seconds
-    latency_p50_ms: float  # capture to sink over the last seconds; nan before the first frame
-    latency_p95_ms: float
-    delivered: int
-    dropped: int
-    face_found: bool
-    portraits: tuple[Path, ...]  # in the order of the keys 1-9
-    portrait: int  # index of the one on show, -1 for none
-    enrolling: str  # name of the portrait being prepared, "" for none
-    method: str
-    methods: tuple[str, ...]
-    gains: Mapping[str, float]  # by GAINS
-    smoothing: float
-    zoom: float
-    modes: Mapping[str, bool]  # by MODES
-    message: str  # the last line for the user, "" for none
-    message_number: int  # counts messages
-    message_problem: bool  # it says what went wrong
-    slow: str  # one line when this computer is too slow, "" when it keeps up
-    stages: tuple[StageStats, ...]  # source, tracker, puppet, sink
 
 
 class Session:
@@ -104,7 +79,7 @@ class Session:
         self._message, self._message_number, self._message_problem = "", 0, False
         self._message_until_s = -math.inf
         self._figures: tuple[str, ...] = ()
-        self._slow = ""
+        self._hint = ""
         self._figures_due_s = -math.inf
         self._motion: Motion | None = None
         self._search: ReferenceSearch | None = None
@@ -157,7 +132,8 @@ class Session:
                 message=self._message,
                 message_number=self._message_number,
                 message_problem=self._message_problem,
-                slow=slowness(stats, method=wardrobe.method, size=self._slot.size),
+                slow=slowness(stats, method=wardrobe.method, size=self._slot.size)
+                or small_face(self._motion),
                 stages=stats.stages,
             )
 
@@ -199,7 +175,7 @@ class Session:
         """Take the driver's face of this moment as its rest."""
         self._search = None
         self._tracker.calibrate()
-        self.say("calibrated: this is your face at rest")
+        self.say("hold your face at rest: it is calibrated in half a second")
 
     def find_best_reference(self) -> None:
         """Watch for a while and calibrate at the driver's closest to the portrait's rest; twice: stop."""
@@ -271,10 +247,13 @@ class Session:
     def _track(self, frame: Frame) -> Motion:
         motion = self._tracker(frame)
         self._motion = motion
+        if news := self._tracker.news():
+            self.say(news, problem=True)
         search = self._search
         if search is not None:
-            if search(motion):
-                self._tracker.calibrate()
+            instant = self._tracker.tracked()  # before gains and smoothing, which are not the driver's
+            if instant is not None and search(instant):
+                self._tracker.calibrate(instant)
             if time.perf_counter() > search.ends_s:
                 self._end_search()
         return motion
@@ -292,7 +271,7 @@ class Session:
         now_s = time.perf_counter()
         if now_s >= self._figures_due_s:  # counted a few times a second only
             state = self.state()
-            self._figures, self._slow, self._figures_due_s = (
+            self._figures, self._hint, self._figures_due_s = (
                 figures_of(state),
                 state.slow,
                 now_s + FIGURES_S,
@@ -302,7 +281,7 @@ class Session:
             badge=self._modes["badge"],
             lines=self._figures if self._modes["statistics"] else (),
             landmarks=self._motion if self._modes["landmarks"] else None,
-            message=self._message if now_s < self._message_until_s else self._slow,
+            message=self._message if now_s < self._message_until_s else self._hint,
         )
 
     def _wear(self, puppet: Puppet, path: Path) -> None:
@@ -323,6 +302,14 @@ class Session:
 
 def _within(value: float, limits: tuple[float, float]) -> float:
     return min(max(round(value, 3), limits[0]), limits[1])
+
+
+def small_face(motion: Motion | None) -> str:
+    """What to say to a driver whose face fills little of the picture; "" where it is large enough."""
+    if motion is None or motion.seen is None:
+        return ""
+    wide = float(np.ptp(motion.seen[:, 0])) / motion.image_size[0]
+    return f"face {100 * wide:.0f} % wide, sit nearer" if wide < SMALL_FACE else ""
 
 
 def figures_of(state: SessionState) -> tuple[str, ...]:

@@ -3,74 +3,48 @@
 
 One vector a frame goes through it (face/motion_vector.py):
 
-    faces of the picture -> the followed one -> smoothed --+
-                                       no face: idling ----+-> glides over every jump -> gains -> Motion
+    the driver's face in the picture -> smoothed --+
+                               no face: idling ----+-> glides over every jump -> gains -> Motion
     the neutral is gathered beside it, glides when it changes, and travels with every motion
 """
 
 from collections.abc import Mapping
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 
-from engines.mediapipe_reader import Face, VideoReader
-from face.arrays import Floats, Image
-from face.calibration import FIRST_SIGHT_S, ON_DEMAND_S, NeutralEstimate
+from engines.mediapipe_reader import Face
+from face.arrays import Floats
 from face.frame import Frame
 from face.gain import apply_gain, gain_of
 from face.gaze import gaze_of
 from face.idle import IdleMotion
 from face.motion import LANDMARKS, Motion
 from face.motion_vector import (
-    CENTRE,
     GAZE,
-    LOG_SCALE,
     SHAPE,
     SIZE,
     landmarks_of,
     mirrored,
     motion_of,
-    resting_vector,
     vector_of,
+    vector_of_motion,
 )
 from face.smoothing import MotionSmoother
 from face.spring import Spring
-from realtime.tracker.follow import Follower
+from realtime.tracker.follow import Detector, FaceDetector, Follower
+from realtime.tracker.neutral import FOUND_S, Neutral
 from realtime.tracker.neutrals import KeptNeutral, NeutralStore
 
-HOLD_S = 0.1  # a face missing for less than this is waited for without moving
+HOLD_S = 0.25  # a face missing for less than this is waited for without moving
 LOST_S = 0.5  # to ease from the last motion to idling, and confidence from 1 to 0
-FOUND_S = 0.3  # to ease from idling to the face that was found
-NEUTRAL_S = 0.6  # to ease to another neutral
 AWAY_S = 5.0  # after this the driver has sat down anew
 USUAL_DT_S = 1 / 30  # between frames whose times do not rise
 SHORTEST_DT_S, LONGEST_DT_S = 0.004, 1.0
-# Beyond these a detector did not find a face but broke.
-FARTHEST = 10.0  # a landmark from the picture's corner, in picture sides
-TURNED, SCORED = 360.0, 2.0  # degrees; a score of 1 is the most
-THINNEST_PX = 0.5  # standard deviation of the landmarks across a face: in full profile half of that along it
-
-
-def is_face(face: Face, side_px: int) -> bool:
-    """False for one that is not finite or has no area: it would stay in the filters for good."""
-    parts = ((face.landmarks, FARTHEST * side_px), (face.rotation, TURNED), (face.blendshapes, SCORED))
-    if not all(np.abs(part).max() <= most for part, most in parts):  # nan is not <= anything
-        return False
-    points = face.landmarks[:, :2] - face.landmarks[:, :2].mean(0, dtype=np.float64)
-    thinnest, _ = np.linalg.eigvalsh(points.T @ points / len(points))  # variances, rising
-    return bool(thinnest >= THINNEST_PX**2)
-
-
-class Detector(Protocol):
-    """Faces of successive pictures of one source; times in ms rise from call to call."""
-
-    def __call__(self, image: Image, stamp_ms: int) -> list[Face]: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *exc_info: object) -> None: ...
 
 
 class FrameClock:
-    """Seconds from frame to frame and rising milliseconds, whatever the frames' times do.
+    """Seconds from frame to frame, whatever the frames' times do.
 
     The time in the file counts where there is one, the time of capture otherwise. A file that begins anew,
     equal times and pauses do not disturb it.
@@ -78,8 +52,6 @@ class FrameClock:
 
     def __init__(self) -> None:
         self._last_s: float | None = None
-        self._passed_s = 0.0
-        self.stamp_ms = 0
 
     def __call__(self, frame: Frame) -> float:
         """Seconds since the last frame; 0 for the first."""
@@ -88,77 +60,7 @@ class FrameClock:
         if last_s is None:
             return 0.0
         dt_s = now_s - last_s
-        dt_s = min(max(dt_s, SHORTEST_DT_S), LONGEST_DT_S) if dt_s > 0 else USUAL_DT_S
-        self._passed_s += dt_s
-        self.stamp_ms = max(self.stamp_ms + 1, round(self._passed_s * 1000))
-        return dt_s
-
-
-class Neutral:
-    """The driver's rest, from the first sight of a face on; it glides whenever it changes."""
-
-    def __init__(self, kept: KeptNeutral | None) -> None:
-        self._kept = kept
-        self._estimate = NeutralEstimate(FIRST_SIGHT_S)
-        self._seat_only = kept is not None and kept.chosen  # the face is known, only where it sits is not
-        self._asked = False
-        self._fresh = True  # the estimate has seen nothing yet
-        self._target: Floats | None = None
-        self._arrival = Spring(SIZE)  # in step with the face that arrives, so that the portrait does not stir
-        self._drift = Spring(SIZE)  # of a face that is there
-        self._value = resting_vector() if kept is None else kept.vector
-        self.version = 0  # rises with every change of the value
-
-    def __call__(self, dt_s: float) -> Floats:
-        """The neutral `dt_s` later."""
-        if self._target is not None and not (self._arrival.settled and self._drift.settled):
-            self._value = self._target + self._arrival(dt_s) + self._drift(dt_s)
-            self.version += 1
-        return self._value
-
-    def ask(self) -> None:
-        """The next ON_DEMAND_S of the face are its rest."""
-        self._estimate, self._seat_only, self._asked = NeutralEstimate(ON_DEMAND_S), False, True
-        self._fresh = False
-
-    def start_anew(self, *, same_person: bool) -> None:
-        """Measure as at the start. Of the same person, a rest that was asked for stays, all but its place."""
-        if not same_person:
-            self._kept = None
-        self._estimate, self._asked = NeutralEstimate(FIRST_SIGHT_S), False
-        self._seat_only = self._kept is not None and self._kept.chosen
-        self._fresh = True
-
-    def see(self, vector: Floats, dt_s: float) -> KeptNeutral | None:
-        """One more tracked instant. Returns the rest at the moment it is measured anew, else None."""
-        if self._estimate.done:
-            return None
-        self._estimate.add(vector, dt_s)
-        done = self._estimate.done
-        if self._asked and not done and self._target is not None:
-            return None  # what holds now stays until the new rest is known
-        found = self._estimate()
-        if self._kept is not None and (self._seat_only or not done):
-            seen, found = found, self._kept.vector.copy()
-            found[CENTRE], found[LOG_SCALE] = seen[CENTRE], seen[LOG_SCALE]
-        jump = (self._value if self._target is None else self._target) - found
-        if self._fresh or self._target is None:
-            self._arrival.jump(jump, FOUND_S)
-        else:
-            self._drift.jump(jump, NEUTRAL_S)
-        self._target, self._fresh = found, False
-        if not done:
-            return None
-        self._kept = KeptNeutral(found, self._asked or self._seat_only)
-        return None if self._seat_only else self._kept
-
-    def arrive(self) -> None:
-        """Be where the glide leads, at once."""
-        if self._target is not None:
-            self._arrival.stop()
-            self._drift.stop()
-            self._value = self._target
-            self.version += 1
+        return min(max(dt_s, SHORTEST_DT_S), LONGEST_DT_S) if dt_s > 0 else USUAL_DT_S
 
 
 class FaceTracker:
@@ -183,14 +85,14 @@ class FaceTracker:
         start_from_kept: bool = True,
         seed: int = 0,
     ) -> None:
-        self._detector: Detector = detector or VideoReader()
+        self._detector: Detector = detector or FaceDetector()
         self._gain = gain_of(gains or {})
         self._mirror = mirror
         self._relative = relative
         self._store, self._source_name = store, source_name
         kept = store.load(source_name) if store is not None and start_from_kept else None
         self._clock = FrameClock()
-        self._follow = Follower()
+        self._follow = Follower(self._detector)
         self._smoother = MotionSmoother()
         self.set_smoothing(smoothing)
         self._neutral = Neutral(kept)
@@ -204,7 +106,8 @@ class FaceTracker:
         self._gaze: Floats = np.zeros(2, np.float32)
         self._absent_s = 0.0  # since the face was last seen
         self._confidence = 0.0
-        self._calibrate = False
+        self._calibrate: Motion | bool = False
+        self._tracked: tuple[Floats, tuple[int, int], bool, float] | None = None
 
     def __enter__(self) -> Self:
         self._detector.__enter__()
@@ -215,9 +118,23 @@ class FaceTracker:
         if self._store is not None and self._measured is not None:  # now: a slow disk would halt the picture
             self._store.save(self._source_name, self._measured)
 
-    def calibrate(self) -> None:
-        """Take the next half second of the face for its rest, and keep it for the next run."""
-        self._calibrate = True
+    def calibrate(self, instant: Motion | None = None) -> None:
+        """Take the next half second of the face for its rest, or an instant of `tracked`, and keep it for the
+        next run.
+        """
+        self._calibrate = instant or True
+
+    def tracked(self) -> Motion | None:
+        """The face of the last frame as it was tracked, before smoothing and gains; None without one."""
+        if self._tracked is None:
+            return None
+        raw, size, mirror, captured_s = self._tracked
+        return motion_of(mirrored(raw) if mirror else raw, size, captured_s=captured_s, mirrored=mirror)
+
+    def news(self) -> str:
+        """One line about the rest, told once: that it was taken, or why not; "" for none."""
+        line, self._neutral.news = self._neutral.news, ""
+        return line
 
     def set_smoothing(self, value: float) -> None:
         """0 off, 1 the default, 2 twice as slow."""
@@ -237,12 +154,14 @@ class FaceTracker:
         image, mirror = frame.image, self._mirror
         size = (image.shape[1], image.shape[0])
         dt_s = self._clock(frame)
-        found = self._detector(image, self._clock.stamp_ms)
-        face = self._follow([each for each in found if is_face(each, max(size))], dt_s)
+        face = self._follow(image, dt_s)
         if face is None:
+            self._tracked = None
             target = self._without_face(dt_s)
         else:
-            target = self._with_face(face, size, dt_s)
+            raw = self._read(face, size)
+            self._tracked = (raw, size, mirror, frame.captured_s)
+            target = self._with_face(raw, dt_s)
         self._target = target
         neutral = self._neutral(dt_s)
         shown = apply_gain(target + self._glide(dt_s), neutral, self._gain)
@@ -256,12 +175,15 @@ class FaceTracker:
             seen=None if face is None else landmarks_of(mirrored(target) if mirror else target, size),
         )
 
-    def _with_face(self, face: Face, size: tuple[int, int], dt_s: float) -> Floats:
+    def _read(self, face: Face, size: tuple[int, int]) -> Floats:
         raw = vector_of(
             face.landmarks, size, rotation=face.rotation, gaze=np.zeros(2), blendshapes=face.blendshapes
         )
         gaze, trust = gaze_of(raw[SHAPE].reshape(LANDMARKS, 3), face.blendshapes)
         self._gaze = raw[GAZE] = self._gaze + trust * (gaze - self._gaze)  # shut eyes look where they looked
+        return raw
+
+    def _with_face(self, raw: Floats, dt_s: float) -> Floats:
         anew = self._follow.changed or self._absent_s > 0
         if self._follow.changed or self._absent_s >= AWAY_S:
             self._neutral.start_anew(same_person=not self._follow.changed)
@@ -295,8 +217,11 @@ class FaceTracker:
         return idling
 
     def _learn_neutral(self, vector: Floats, dt_s: float) -> None:
-        if self._calibrate:
-            self._calibrate = False
+        asked, self._calibrate = self._calibrate, False
+        if isinstance(asked, Motion):
+            instant = vector_of_motion(asked)
+            self._measured = self._neutral.adopt(mirrored(instant) if asked.mirrored else instant)
+        elif asked:
             self._neutral.ask()
         self._measured = self._neutral.see(vector, dt_s) or self._measured
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from engines.folders import config_folder
 from face.arrays import Floats
+from face.calibration import why_no_rest
 from face.files import replace_file
 from face.motion_vector import SIZE
 
@@ -58,6 +59,9 @@ class NeutralStore:
             return None
         if version != VERSION or vector.shape != (SIZE,) or not np.isfinite(vector).all():
             log.warning("%s is ignored: it was written by another version", path)
+            return None
+        if reason := why_no_rest(vector):
+            log.warning("%s is ignored: it is no rest (%s)", path, reason)
             return None
         return KeptNeutral(vector, chosen)
 

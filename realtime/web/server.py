@@ -23,9 +23,9 @@ from typing import Self
 import uvicorn
 
 from face.errors import SinkUnavailable, WrongUse
+from realtime.control import SessionLike
 from realtime.web.camera import LARGEST_BLOB, BrowserSource
 from realtime.web.connections import Connections
-from realtime.web.control import SessionLike
 from realtime.web.desk import Desk
 from realtime.web.guard import App, Guard, GuardedApp, check_host, new_token
 from realtime.web.picture import WebSink

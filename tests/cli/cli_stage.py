@@ -69,6 +69,8 @@ class Settings:
     told: list[tuple[object, ...]] = field(default_factory=list)
     calibrated_at: list[float] = field(default_factory=list)
     fails_at: int | None = None
+    gain: float = 1.0  # that is in the motions it returns
+    lines: list[str] = field(default_factory=list)  # its news
     _frame: int = 0
     _yaw: float = 0.0
 
@@ -79,8 +81,15 @@ class Settings:
         self._frame += 1
         return replace(a_motion(yaw=self._yaw, confidence=self.confidence), captured_s=frame.captured_s)
 
-    def calibrate(self) -> None:
-        self.calibrated_at.append(self._yaw)
+    def tracked(self) -> Motion | None:
+        motion = a_motion(yaw=self._yaw / self.gain, confidence=self.confidence)
+        return motion if self.confidence else None
+
+    def news(self) -> str:
+        return self.lines.pop(0) if self.lines else ""
+
+    def calibrate(self, instant: Motion | None = None) -> None:
+        self.calibrated_at.append(self._yaw if instant is None else float(instant.rotation[0]))
 
     def set_gain(self, region: str, value: float) -> None:
         self.told.append(("gain", region, value))

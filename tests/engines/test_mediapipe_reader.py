@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from structure import FILES, ROOT, imports_of
 
 import engines.mediapipe_reader as reader_module
-from engines.mediapipe_reader import Face, Segmenter, StillReader, VideoReader
+from engines.mediapipe_reader import Face, FaceFinder, Segmenter, StillReader, VideoReader
 from engines.package_models import check_model, landmarker_model
 from face.errors import ModelUnavailable
 
@@ -76,8 +76,8 @@ def test_a_view_is_read_as_the_picture_it_shows(
     for name in ("landmarks", "rotation", "blendshapes"):
         assert np.array_equal(getattr(found, name), getattr(wanted, name))
     with VideoReader() as video:
-        (moving,) = video(seen, 0)
-    assert np.allclose(moving.landmarks, wanted.landmarks, atol=0.5)
+        moving = video(seen)
+    assert moving is not None and np.allclose(moving.landmarks, wanted.landmarks, atol=0.5)
     assert np.array_equal(segmenter(seen), segmenter(portrait))
 
 
@@ -134,8 +134,8 @@ def test_a_tilted_head_has_the_roll_it_was_tilted_by(still: StillReader, portrai
 
 def test_as_many_faces_are_found_as_are_asked_for(portrait: NDArray[np.uint8]) -> None:
     pair = np.hstack([portrait, portrait[:, ::-1]])
-    with StillReader(1) as one, StillReader(4) as several, VideoReader() as video:
-        assert [len(one(pair)), len(several(pair)), len(video(pair, 0))] == [1, 2, 2]
+    with StillReader(1) as one, StillReader(4) as several, FaceFinder() as find:
+        assert [len(one(pair)), len(several(pair)), len(find(pair))] == [1, 2, 2]
     with pytest.raises(ValueError, match="max_faces is 0"):
         StillReader(0)
 
@@ -162,23 +162,22 @@ def test_a_picture_without_a_face_gives_none(
     ids=["grey", "RGBA", "float", "channels first", "empty", "a list"],
 )
 def test_what_is_no_rgb_picture_is_refused(still: StillReader, segmenter: Segmenter, image) -> None:
-    with VideoReader() as video:
-        for call in (still, segmenter, lambda image: video(image, 0)):
+    with VideoReader() as video, FaceFinder() as find:
+        for call in (still, segmenter, video, find):
             with pytest.raises(TypeError, match="expected"):
                 call(image)
 
 
 @pytest.mark.parametrize(
-    "reader", [StillReader(), VideoReader(), Segmenter()], ids=lambda r: type(r).__name__
+    "reader", [StillReader(), VideoReader(), FaceFinder(), Segmenter()], ids=lambda r: type(r).__name__
 )
 def test_a_closed_reader_says_so(reader, portrait: NDArray[np.uint8]) -> None:
-    stamp = (0,) if isinstance(reader, VideoReader) else ()
     with pytest.raises(ValueError, match="not open"):
-        reader(portrait, *stamp)
+        reader(portrait)
     with reader:
-        reader(portrait, *stamp)
+        reader(portrait)
     with pytest.raises(ValueError, match="not open"):
-        reader(portrait, *stamp)
+        reader(portrait)
     reader.__exit__()  # once more does no harm
 
 
@@ -192,7 +191,7 @@ def test_an_altered_model_is_refused(tmp_path: Path) -> None:
         check_model(tmp_path / "nowhere.task", "")
 
 
-@pytest.mark.parametrize("kind", [StillReader, VideoReader, Segmenter])
+@pytest.mark.parametrize("kind", [StillReader, VideoReader, FaceFinder, Segmenter])
 def test_a_file_without_a_model_in_it_gives_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind
 ) -> None:

@@ -7,12 +7,13 @@ from typing import Self
 import cv2
 import numpy as np
 
-from engines.mediapipe_reader import Face
+from engines.mediapipe_reader import Face, Place
 from face.frame import Frame
 from face.motion import BLENDSHAPE_INDEX
 from face.motion_vector import CENTRE, LOG_SCALE, ROTATION, SCORES, SHAPE, TURN, landmarks_of, resting_vector
 
 SIZE = (640, 480)
+SMALLEST_SHARE = 0.13  # of its window that a face must fill to be found
 
 
 def a_face(
@@ -44,11 +45,14 @@ def a_face(
 
 
 class ScriptedDetector:
-    """Finds what the script says, frame by frame; the last entry stays."""
+    """Sees what the script says, frame by frame; the last entry stays. Follows one face as the reader does,
+    and finds those that are not too small in their window.
+    """
 
     def __init__(self, script: Sequence[Sequence[Face]]) -> None:
         self._script = [list(faces) for faces in script]
-        self.stamps: list[int] = []
+        self._frame = -1
+        self._held: Place | None = None
         self.open = False
 
     def __enter__(self) -> Self:
@@ -58,10 +62,38 @@ class ScriptedDetector:
     def __exit__(self, *exc_info: object) -> None:
         self.open = False
 
-    def __call__(self, image: np.ndarray, stamp_ms: int) -> list[Face]:
+    @property
+    def faces(self) -> list[Face]:
+        return self._script[min(self._frame, len(self._script) - 1)]
+
+    def __call__(self, image: np.ndarray) -> Face | None:
         assert self.open and image.flags["C_CONTIGUOUS"]
-        self.stamps.append(stamp_ms)
-        return self._script[min(len(self.stamps), len(self._script)) - 1]
+        self._frame += 1
+        large = self._large((0, 0, *SIZE))
+        return self._hold(self._held or max(large, key=lambda place: place.size, default=None))
+
+    def find(self, image: np.ndarray, window: tuple[int, int, int, int]) -> list[Place]:
+        return self._large(window)
+
+    def take(self, image: np.ndarray, place: Place) -> Face | None:
+        return self._hold(place)
+
+    def _hold(self, place: Place | None) -> Face | None:
+        near = [face for face in self.faces if place is not None and place.overlaps(face.place)]
+        face = min(near, key=lambda face: np.hypot(*(face.place.centre - place.centre)), default=None)
+        self._held = None if face is None else face.place
+        return face
+
+    def _large(self, window: tuple[int, int, int, int]) -> list[Place]:
+        left, top, right, bottom = window
+        places = [face.place for face in self.faces]
+        return [
+            place
+            for place in places
+            if (place.centre > (left, top)).all()
+            and (place.centre < (right, bottom)).all()
+            and place.size > SMALLEST_SHARE * max(right - left, bottom - top)
+        ]
 
 
 def blank(index: int, at_s: float, *, media_s: float | None = None) -> Frame:

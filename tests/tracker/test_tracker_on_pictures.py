@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scripted_faces import on_canvas
 
-from engines.mediapipe_reader import VideoReader
+from engines.mediapipe_reader import FaceFinder, VideoReader
 from face.frame import Frame
 from face.motion import Motion
 from methods.crop_reader import driver_crop
@@ -38,9 +38,8 @@ def test_a_face_of_twenty_pixels_neither_crashes_nor_counts(portrait: np.ndarray
 
 def test_of_two_faces_in_view_the_nearer_one_drives(portrait: np.ndarray) -> None:
     scene = on_canvas([(portrait, 260, (5, 210)), (portrait, 350, (280, 60))])
-    with VideoReader() as detect:
-        found = [detect(scene, at) for at in (0, 40, 80)][-1]
-    assert len(found) == 2
+    with FaceFinder() as find:
+        assert len(find(scene)) == 2
     for motion in motions_of(iter([scene] * 5)):
         assert 280 < motion.landmarks[:, 0].mean() < 620
     mirrored = motions_of(iter([scene] * 3), mirror=True)
@@ -77,7 +76,8 @@ def test_the_aligned_crop_shows_the_face_upright_in_its_middle(portrait: np.ndar
     crop, points = cropped(motion, portrait)
     assert crop.shape == (256, 256, 3) and crop.dtype == np.uint8
     with VideoReader() as detect:
-        (face,) = detect(crop, 0)
+        face = detect(crop)
+    assert face is not None
     eyes = (face.landmarks[33, :2] + face.landmarks[263, :2]) / 2
     assert eyes == pytest.approx([128, 118], abs=8)
     assert abs(face.landmarks[263, 1] - face.landmarks[33, 1]) < 8

@@ -82,9 +82,9 @@ def test_the_page_shows_the_portrait_moving(show: Show) -> None:
 def test_a_face_is_found_in_the_picture_and_turns(show: Show) -> None:
     pictures = looks(show, 8)
     with VideoReader() as detect:
-        faces = [detect(picture, 1000 * number) for number, picture in enumerate(pictures)]
-    assert [len(found) for found in faces] == [1] * len(faces)
-    angles = np.array([found[0].rotation for found in faces])
+        faces = [detect(picture) for picture in pictures]
+    angles = np.array([face.rotation for face in faces if face is not None])
+    assert len(angles) == len(faces)
     assert np.ptp(angles, axis=0).max() > 2.0, angles  # degrees
 
 
