@@ -19,7 +19,7 @@ from skimage.data import astronaut
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = "import sys; from realtime.cli import main; sys.exit(main())"
 COMMANDS = {
-    "demo": ["demo", "--seconds", "0.2", "--out", "demo.mp4"],
+    "demo": ["demo", "--seconds", "0.5", "--out", "demo.mp4"],
     "render": ["render", "face.png", "clip.mp4", "out.mp4", "--no-refine", "--portrait-size", "256"],
     "bench": ["bench", "clip.mp4", "--seconds", "1", "--warmup", "0", "--portrait-size", "256"],
     "doctor": ["doctor"],
