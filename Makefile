@@ -9,18 +9,18 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-$(VENV)/.player: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e .
+$(VENV)/.player: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
 	touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@ $(VENV)/.player
 
 # adds torch, the package-borne generator and the builder of GeForce engines; without them their tests are
 # skipped and say so
 $(VENV)/.export: $(VENV)/.dev
-	$(BIN)/python -m pip install --quiet -e '.[dev,export,ffhq,tensorrt-rtx]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,export,ffhq,tensorrt-rtx]'
 	touch $@
 
 demo: $(VENV)/.player

