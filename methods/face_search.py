@@ -3,8 +3,8 @@
 
 The tracker reads an upside-down face as an upright one, with lids and mouth on its forehead, and as surely as
 a real one. What tells them apart: a real face is read the same way in a picture turned by 90 degrees, the
-mistake is not. Of 120 shared pictures, in each of four turns, the vote of the four readings named the right
-way up for all; the plain reading mistook 50 upside-down ones and found no face in the other 70.
+mistake is not. Of 120 shared pictures upside down the plain reading mistook 50 and found no face in 70; the
+vote of four readings set 28 shared pictures, 9 of them among these, right in 110 of 112 turns.
 """
 
 from collections.abc import Sequence
