@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--longest", type=int, default=512)
     parser.add_argument("--seconds", type=float, default=10.0)
     given = parser.parse_args()
-    opening = Opening(given.longest, given.model, given.engine, given.frame, given.threads)
+    opening = Opening(given.longest, given.model, given.engine, given.frame, threads=given.threads)
     puppet = open_directions(resolve(given.portrait), opening)
     cpu_s = time.process_time()
     times: dict[str, list[float]] = {stage: [] for stage in STAGES}

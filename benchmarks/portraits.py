@@ -63,7 +63,6 @@ from training.encoder import portraits_kept_back
 Item = TypeVar("Item")
 
 CLIPS = "d0,d3,d6,d9,d11,d14,d18,d19"
-LIMIT_S = 3600.0  # of an enrolment: a busy machine makes what an idle one does
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,7 @@ class Run:
             except ModelUnavailable:
                 if not self.options.enrol:
                     raise
-        config = EnrolConfig(threads=self.options.threads, limit_s=LIMIT_S)
+        config = EnrolConfig(threads=self.options.threads)
         enrol(self._photo(name), folder, size=SIZE, config=config)
         torch.set_num_threads(1)
         return read_identity(folder)

@@ -6,12 +6,12 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 # What MediaPipe and TensorFlow Lite say at every start; they take no other word for silence.
 CHATTER = re.compile(
     rb"WARNING: (All log messages|Logging before InitGoogle|Logging to stderr)|[IW]\d{4} .*\.cc:\d+\]|"
-    rb"INFO: (Created TensorFlow Lite|Initialized TensorFlow|\[\w+\.cc:\d+\])|I?NFO: .*(delegate|TensorFlow)"
+    rb"I?NFO: (\[\w+\.cc:\d+\]|.*(delegate|TensorFlow))"
 )
 LEAVE_WITHIN_S = 1.0
 
@@ -42,7 +42,8 @@ def quiet_natives() -> Iterator[None]:
         yield
     finally:
         if own:
-            sys.stderr.close()
+            with suppress(OSError):  # the terminal was closed
+                sys.stderr.close()
             sys.stderr = before
         os.dup2(original, 2)  # closes the pipe's last writing end, unless a child still holds it
         sieve.join(LEAVE_WITHIN_S)

@@ -44,18 +44,6 @@ def generator_of(synthesis: Network, *, styles: bool = False) -> LiveGenerator:
     return cast(LiveGenerator, live.eval().requires_grad_(False))
 
 
-def directions_live(
-    synthesis: Network,
-    directions: Network,
-    *,
-    psi: float = 1.0,
-    centre: Tensor | None = None,
-    limit: float | None = None,
-) -> Live:
-    """Both networks of directions; `centre` ((w_dim,) or a row each) is needed where psi is not 1."""
-    return _joined("directions", synthesis, directions, psi=psi, centre=centre, limit=limit)
-
-
 def live_of(networks: Mapping[str, Network], *, psi: float = 1.0, limit: float | None = None) -> Live:
     """What these parts, by role, are enough for; WrongUse names what is missing.
 

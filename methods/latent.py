@@ -8,7 +8,7 @@ generator draws it, and the drawn head is laid into the photo.
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -30,7 +30,7 @@ from methods.making import enrolled
 from methods.method import FrameKind, OnFrame, Opening, Rest
 from methods.model import LiveModel
 from methods.paste_back import MARGIN, HeadMove, PasteBack
-from methods.portrait import open_portrait
+from methods.portrait import head_and_shoulders, open_portrait
 from methods.subject import Photo, Seed
 
 MAKER = "onnx"  # the runtime that is always there makes a generated face: the same everywhere
@@ -99,8 +99,11 @@ class LatentPuppet:
         *,
         frame: FrameKind,
         longest: int,
+        whole_photo: bool = False,
     ) -> None:
         """engines: mover and generator, which are the puppet's from now on, as `numbers` are."""
+        if frame == "photo" and not whole_photo:
+            identity = _shown(identity, longest)
         self._engines, self._numbers = engines, numbers
         self.provenance = engines[1].provenance
         self._draw = Drawing(*engines, code)
@@ -164,7 +167,10 @@ def open_latent(
             engines.append(open_engine(graph, backend=opening.engine, threads=opening.threads))
             opened.callback(engines[-1].close)
         pair = (engines[0], engines[1])
-        puppet = LatentPuppet(identity, code, pair, numbers, frame=frame, longest=opening.longest)
+        puppet = LatentPuppet(
+            identity, code, pair, numbers,
+            frame=frame, longest=opening.longest, whole_photo=opening.whole_photo,
+        )  # fmt: skip
         opened.pop_all()
         return puppet
 
@@ -230,6 +236,21 @@ def _around(identity: Identity, side: int) -> tuple[Image, Floats, Floats]:
     flat = points[:, :2] @ to_crop[:, :2].T + to_crop[:, 2]
     depth = points[:, 2] * float(np.hypot(*to_crop[:, 0]))
     return photo, alpha, np.column_stack((flat, depth)).astype(np.float32)
+
+
+def _shown(identity: Identity, longest: int) -> Identity:
+    """The identity with its photo cut to head and shoulders, itself where all of the photo is shown."""
+    size = (identity.portrait.shape[1], identity.portrait.shape[0])
+    window = head_and_shoulders(identity.landmarks, size, longest)
+    if window is None:
+        return identity
+    left, top, right, bottom = window
+    return replace(
+        identity,
+        portrait=np.ascontiguousarray(identity.portrait[top:bottom, left:right]),
+        alpha=np.ascontiguousarray(identity.alpha[top:bottom, left:right]),
+        landmarks=identity.landmarks - np.array((left, top, 0), np.float32),
+    )
 
 
 def _reduced(identity: Identity, longest: int) -> tuple[Image, Floats, Floats]:

@@ -66,6 +66,11 @@ def ffhq_model(size: int, opening: Opening) -> Path:
     return folder
 
 
+def enrolments_folder() -> Path:
+    """Where it is kept how far an enrolment is."""
+    return cache_folder() / "enrolments"
+
+
 def identity_folder(photo: Photo) -> Path:
     """Where a photo that is enrolled on the fly is kept, for every model."""
     return cache_folder() / "identities" / photo.sha256[:16]
@@ -177,7 +182,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else:
                 from methods.enrol import enrol
 
-                enrol(wanted.photo, wanted.out, size=wanted.size, on_step=_print_step)
+                kept_in = enrolments_folder()
+                made = enrol(wanted.photo, wanted.out, size=wanted.size, kept_in=kept_in, on_step=_print_step)
+                if made.shortfall:
+                    goes_on = f"--out {wanted.out} --size {wanted.size} --more {made.tune_steps}"
+                    _print(f"{made.shortfall}; go on with: facepuppet enroll {wanted.photo} {goes_on}")
         except PuppetError as error:
             _print(f"{COMPLAINT}{' '.join(str(error).split())}")
             return error.exit_status

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 """What a method is: its record, how its puppet is opened, what a puppet does."""
 
+from __future__ import annotations  # a record of methods is read by --help, which needs no array
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from face.arrays import Floats, Image
-from face.frame import Frame
-from face.motion import Motion
-from methods.subject import Subject
+if TYPE_CHECKING:
+    from face.arrays import Floats, Image
+    from face.frame import Frame
+    from face.motion import Motion
+    from methods.subject import Subject
 
 FrameKind = Literal["photo", "crop", "raw"]
 DEFAULT_LONGEST_PX = 512
@@ -43,6 +46,7 @@ class Opening:
     model: Path | None = None  # a model folder; None: the one of the installed extra
     engine: str = "auto"
     frame: FrameKind = "photo"  # how much of the photo stands around what a generator draws
+    whole_photo: bool = False  # shown however small the face becomes, not its head and shoulders
     threads: int = 2  # of one operator; the tracker takes a core by itself
     tell: Tell = _tell_nobody
     on_step: OnStep = _count_nothing
@@ -64,7 +68,7 @@ class Puppet(Protocol):
         """(H, W, 3) uint8 RGB, a new array the caller owns. `frame`: the picture `motion` was tracked in."""
         ...
 
-    def refined(self, motions: Sequence[Motion], *, on_frame: OnFrame | None = None) -> "Puppet":
+    def refined(self, motions: Sequence[Motion], *, on_frame: OnFrame | None = None) -> Puppet:
         """A puppet corrected for this clip by reading its own pictures; itself where the method has no such
         correction. Closing either closes both.
         """

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """How the commands speak: notes and tables, a status line, progress, the JSON line. Knows no command."""
 
+import errno
+import io
 import json
 import logging
 import math
@@ -8,19 +10,18 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+from face.errors import SinkUnavailable
 
 log = logging.getLogger(__name__)
 
 STATUS_S = 0.5
 STATUS_IN_A_LOG_S = 10.0
+NOBODY_READS = (errno.EPIPE, errno.EIO)  # whoever read has ended; the terminal was closed
 
 
 def note(line: str) -> None:
@@ -37,9 +38,21 @@ def tell(line: str) -> None:
         log.info("%s", line)
 
 
+def put_out(text: str) -> None:
+    """Text on standard output; nothing happens when nobody is there to read it."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in NOBODY_READS:
+            raise SinkUnavailable(
+                f"standard output takes nothing more ({error.strerror}); free some space or send it elsewhere"
+            ) from error
+
+
 def last_line(values: dict[str, object]) -> None:
     """One line for a program, on standard output."""
-    print(json.dumps(_finite(values), allow_nan=False), flush=True)
+    put_out(json.dumps(_finite(values), allow_nan=False) + "\n")
 
 
 def _finite(value: object) -> object:
@@ -53,12 +66,18 @@ def _finite(value: object) -> object:
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: bool = False) -> None:
     """A table on standard output; numbers stand right, `texts` left."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False)
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if texts or number == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console(soft_wrap=False).print(table)
+    shown = io.StringIO()
+    Console(file=shown, force_terminal=sys.stdout.isatty(), soft_wrap=False).print(table)
+    put_out(shown.getvalue())
 
 
 def log_to_stderr(level: str) -> None:
@@ -73,12 +92,15 @@ def log_to_stderr(level: str) -> None:
     root.setLevel(level.upper())
 
 
+def _on_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 class StatusLine:
     """Shows what `look` returns: again and again in place on a terminal, now and then as a line in a log."""
 
     def __init__(self, look: Callable[[], str]) -> None:
         self._look = look
-        self._console = Console(stderr=True)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._show, name="status", daemon=True)
 
@@ -86,14 +108,12 @@ class StatusLine:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._ended.set()
         self._thread.join(STATUS_S)
 
     def _show(self) -> None:
-        if not self._console.is_terminal:
+        if not _on_terminal():
             said = ""
             while not self._ended.wait(STATUS_IN_A_LOG_S):
                 line = self._look()
@@ -101,80 +121,60 @@ class StatusLine:
                     note(line)
                 said = line
             return
-        with Live(console=self._console, auto_refresh=False, transient=True) as display:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as display:
             while not self._ended.wait(STATUS_S):
                 display.update(Text(self._look(), no_wrap=True, overflow="ellipsis"), refresh=True)
 
 
-class FrameProgress:
-    """A bar for each thing that is done to frames, on standard error; silent where that is no terminal."""
-
-    def __init__(self, total: int | None = None) -> None:
-        self._total = total
-        self._tasks: dict[str, TaskID] = {}
-        self._progress = Progress(
-            TextColumn("{task.description:>9}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("frames"),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
-            refresh_per_second=4,
-        )
-
-    def __enter__(self) -> Self:
-        if self._progress.console.is_terminal:
-            self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._progress.live.is_started:  # stopping a bar that never ran prints an empty line
-            self._progress.stop()
-
-    def __call__(self, what: str, done: int) -> None:
-        """`done` frames of `what` are done."""
-        if what not in self._tasks:
-            for task in self._tasks.values():  # what came before is finished: now its length is known
-                self._total = round(self._progress.tasks[task].completed)
-                self._progress.update(task, total=self._total)
-            self._tasks[what] = self._progress.add_task(what, total=self._total)
-        self._progress.update(self._tasks[what], completed=done)
-
-
-class StepProgress:
-    """A bar for each thing that is done in a known number of steps, on standard error.
+class ProgressBars:
+    """A bar for each thing that is done, in steps or `unit`s, on standard error.
 
     Silent where that is no terminal, and outside its with statement.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "") -> None:
+        self._unit = unit
         self._tasks: dict[str, TaskID] = {}
-        self._progress = Progress(
-            TextColumn("{task.description:>12}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
-            refresh_per_second=4,
-        )
+        self._progress: Progress | None = None
 
     def __enter__(self) -> Self:
-        if self._progress.console.is_terminal:
+        if _on_terminal():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description:>12}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn(self._unit),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+                transient=True,
+                refresh_per_second=4,
+            )
             self._progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._progress.live.is_started:
-            self._progress.stop()
+    def __exit__(self, *exc_info: object) -> None:
+        if self._progress is not None:
+            with suppress(OSError):  # as in `note`
+                self._progress.stop()
+        self._progress = None
 
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """`done` of `total` steps of `what` are done."""
+    def __call__(self, what: str, done: int, total: int | None = None) -> None:
+        """`done` of `total` of `what` are done; None: as many as there were of what came before."""
+        if self._progress is None:
+            return
         if what not in self._tasks:
+            for task in self._tasks.values() if total is None else ():
+                total = round(self._progress.tasks[task].completed)
+                self._progress.update(task, total=total)
             self._tasks[what] = self._progress.add_task(what, total=total)
-        self._progress.update(self._tasks[what], completed=done, total=total)
+        if total is None:
+            self._progress.update(self._tasks[what], completed=done)
+        else:
+            self._progress.update(self._tasks[what], completed=done, total=total)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The operations StyleGAN3 adds, fast ones beside slow twins (Karras et al. 2021). Knows no network.
+"""The operations StyleGAN3 adds (Karras et al. 2021). Knows no network.
 
 Filters are as stored: (taps,) where separable, (taps, taps) where radial. `crop` is what an upsampling leaves
 out at each side of its full convolution; the public models' paddings, negative ones too, come to that.
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engines.networks.ops import DEMODULATION_EPSILON, leaky_relu, upfirdn2d_reference
+from engines.networks.ops import DEMODULATION_EPSILON
 
 
 def filtered_leaky_relu(
@@ -28,23 +28,6 @@ def filtered_leaky_relu(
     # The activation's gain goes into the filter before it: the tensor between them is the largest of all.
     x = functional.leaky_relu(upsample(x, up_filter, up=up, crop=crop, gain=math.sqrt(2)), 0.2)
     return downsample(x if clamp is None else x.clamp(-clamp, clamp), down_filter, down=down)
-
-
-def filtered_leaky_relu_reference(
-    x: Tensor,
-    up_filter: Tensor,
-    down_filter: Tensor,
-    *,
-    up: int,
-    down: int,
-    crop: int,
-    clamp: float | None = None,
-) -> Tensor:
-    """`filtered_leaky_relu` by zero insertion, padding and whole kernels, as it is defined."""
-    before, after = up_filter.shape[0] - 1 - crop, up_filter.shape[0] - up - crop
-    kernel = square(up_filter) * up**2
-    x = upfirdn2d_reference(x, kernel, up=up, padding=(before, after, before, after))
-    return upfirdn2d_reference(leaky_relu(x, clamp), square(down_filter), down=down)
 
 
 def square(taps: Tensor) -> Tensor:

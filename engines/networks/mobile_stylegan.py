@@ -68,15 +68,6 @@ def inverse_haar(x: Tensor) -> Tensor:
     return functional.pixel_shuffle(x, 2)
 
 
-def inverse_haar_reference(x: Tensor) -> Tensor:
-    """`inverse_haar` as a product with the transform's matrix."""
-    n, channels, h, w = x.shape
-    line = torch.tensor([[1.0, 1.0], [1.0, -1.0]])
-    bands = x.reshape(n, 2, 2, channels // BANDS, h, w)  # detail along the width, along the height
-    pixels = torch.einsum("nvuchw,iu,jv->nchiwj", bands, line, line)
-    return pixels.reshape(n, channels // BANDS, 2 * h, 2 * w)
-
-
 def styled(x: Tensor, style: Tensor) -> Tensor:
     """Features (N, C, H, W) times their style (N, C)."""
     return x * style.to(x.dtype)[:, :, None, None]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A style-based generator's few operations in plain torch, fast ones beside slow twins. Knows no network.
+"""A style-based generator's few operations in plain torch. Knows no network.
 
 Activations are (N, C, H, W), weights (O, I, K, K), styles (N, I). The fast forms use only operators that
 every runtime has, with constant weights, so that graphs and quantisers can take them.
@@ -21,31 +21,6 @@ def fir_kernel(taps: tuple[float, ...] = FIR_TAPS) -> Tensor:
     line = torch.tensor(taps, dtype=torch.float32)
     kernel = torch.outer(line, line)
     return kernel / kernel.sum()
-
-
-def upfirdn2d_reference(
-    x: Tensor,
-    kernel: Tensor,
-    *,
-    up: int = 1,
-    down: int = 1,
-    padding: Padding = (0, 0, 0, 0),
-) -> Tensor:
-    """Insert zeros, pad, convolve with the (K, K) kernel, keep each `down`-th, tap by tap."""
-    n, c, h, w = x.shape
-    left, right, top, bottom = padding
-    canvas = x.new_zeros(n, c, h * up + max(top, 0) + max(bottom, 0), w * up + max(left, 0) + max(right, 0))
-    canvas[:, :, max(top, 0) :: up, max(left, 0) :: up][:, :, :h, :w] = x
-    rows = slice(max(-top, 0), canvas.shape[2] - max(-bottom, 0))
-    columns = slice(max(-left, 0), canvas.shape[3] - max(-right, 0))
-    canvas = canvas[:, :, rows, columns]
-    taps_y, taps_x = kernel.shape
-    out = x.new_zeros(n, c, canvas.shape[2] - taps_y + 1, canvas.shape[3] - taps_x + 1)
-    for i in range(taps_y):
-        for j in range(taps_x):
-            shifted = canvas[:, :, i : i + out.shape[2], j : j + out.shape[3]]
-            out = out + kernel[taps_y - 1 - i, taps_x - 1 - j] * shifted
-    return out[:, :, ::down, ::down]
 
 
 def blur(x: Tensor, kernel: Tensor, *, gain: float = 1.0) -> Tensor:
@@ -96,24 +71,3 @@ def modulated_conv2d(
         x = functional.conv_transpose2d(x, constant.transpose(0, 1), stride=2)  # (N, O, 2R+1, 2R+1)
         x = blur(x, fir, gain=4.0)
     return x if demodulation is None else x * demodulation.to(x.dtype)[:, :, None, None]
-
-
-def modulated_conv2d_reference(
-    x: Tensor, weight: Tensor, style: Tensor, *, demodulate: bool = True, fir: Tensor | None = None
-) -> Tensor:
-    """`modulated_conv2d` with own weights for each sample, as stated (Karras et al. 2020, eq. 1 and 3)."""
-    results = []
-    for sample, s in zip(x, style, strict=True):
-        own = weight * s[None, :, None, None]  # eq. (1)
-        if demodulate:
-            own = (
-                own * (own.square().sum(dim=(1, 2, 3), keepdim=True) + DEMODULATION_EPSILON).rsqrt()
-            )  # eq. (3)
-        if fir is None:
-            y = functional.conv2d(sample[None], own, padding=weight.shape[-1] // 2)
-        else:
-            spread = upfirdn2d_reference(sample[None], torch.ones(1, 1), up=2, padding=(2, 1, 2, 1))
-            y = functional.conv2d(spread, own.flip([2, 3]))
-            y = upfirdn2d_reference(y, fir * 4, padding=(1, 1, 1, 1))
-        results.append(y)
-    return torch.cat(results)

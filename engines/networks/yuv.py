@@ -7,7 +7,6 @@ readers of a webcam assume; chroma is the mean of 2 x 2 pixels. Half the bytes o
 
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -50,34 +49,3 @@ class ToYuv(nn.Module):
             uv = uv.permute(0, 2, 3, 1)  # (N, H/2, W/2, 2)
         y, uv = y.reshape(n, height, width), uv.reshape(n, height // 2, width)
         return torch.cat([y, uv], dim=1).to(torch.uint8)  # (N, 3H/2, W)
-
-
-def to_yuv_reference(image: Tensor, layout: Layout = "nv12") -> Tensor:
-    """`ToYuv` block by block in double precision, as the standard is written."""
-    red_green_blue = (image.double().clamp(-1, 1).numpy() + 1) / 2
-    n, _, height, width = red_green_blue.shape
-    out = np.zeros((n, height * 3 // 2, width), np.uint8)
-    for sample, rgb in enumerate(red_green_blue):
-        for row in range(0, height, 2):
-            for column in range(0, width, 2):
-                block = rgb[:, row : row + 2, column : column + 2]
-                for i in range(2):
-                    for j in range(2):
-                        out[sample, row + i, column + j] = _quantised(0, block[:, i, j])
-                mean = block.mean(axis=(1, 2))
-                for plane in (1, 2):
-                    at = _chroma_at(plane, row // 2, column // 2, height, width, layout)
-                    out[sample][at] = _quantised(plane, mean)
-    return torch.from_numpy(out)
-
-
-def _quantised(plane: int, rgb: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> int:
-    return int(np.floor(np.dot(BT601[plane], rgb) + OFFSETS[plane] + 0.5))
-
-
-def _chroma_at(plane: int, row: int, column: int, height: int, width: int, layout: Layout) -> tuple[int, int]:
-    """Row and column in the packed picture of one chroma sample."""
-    if layout == "nv12":
-        return height + row, 2 * column + plane - 1
-    flat = (plane - 1) * (height // 2) * (width // 2) + row * (width // 2) + column
-    return height + flat // width, flat % width

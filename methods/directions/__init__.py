@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The method `directions`: a portrait's latent code shifted by a matrix times the driver's parameters."""
 
+from typing import TYPE_CHECKING
+
 from methods.method import Method, Opening, Puppet
-from methods.subject import Subject
+
+if TYPE_CHECKING:
+    from methods.subject import Subject
 
 
-def _open(subject: Subject, opening: Opening) -> Puppet:
+def _open(subject: "Subject", opening: Opening) -> Puppet:
     from methods.directions.puppet import open_directions
 
     return open_directions(subject, opening)

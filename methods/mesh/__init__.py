@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The method `mesh`: the portrait's own tracked 3D mesh, posed and deformed by the driver; no training."""
 
+from typing import TYPE_CHECKING
+
 from methods.method import Method, Opening, Puppet
-from methods.subject import Subject
+
+if TYPE_CHECKING:
+    from methods.subject import Subject
 
 
-def _open(subject: Subject, opening: Opening) -> Puppet:
+def _open(subject: "Subject", opening: Opening) -> Puppet:
     from methods.mesh.puppet import open_mesh
 
     return open_mesh(subject, opening)

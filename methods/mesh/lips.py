@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Lips as a contact: how far nine pairs of points on their inner rims are apart."""
+"""Lips as shapes: how far apart nine pairs of points on their inner rims are, and where the corners are."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,8 @@ from methods.mesh.skin import spread
 
 UPPER, LOWER = list(LIPS_INNER_UPPER[1:-1]), list(LIPS_INNER_LOWER[1:-1])
 CORNERS = (61, 78, 308, 291)
+SIDES = ((61, 62, 76, 78), (291, 292, 306, 308))  # corners of the mouth, right and left
+MIDDLE = (0, 11, 12, 13, 14, 15, 16, 17)
 NOSE = (1, 4, 5, 195, 197, 6, 168, 94, 2, 97, 326, 98, 327)
 EYES = (33, 133, 159, 145, 263, 362, 386, 374)
 CHEEKBONES = (50, 280)
@@ -23,7 +25,9 @@ class Lips:
     def __init__(self, model: FaceModel, portrait: Floats) -> None:
         self.rest = gaps_of(portrait)
         points = [(index,) for index in (*UPPER, *LOWER)]
-        self._spread = spread(model, points, {*CORNERS, *NOSE, *EYES, *CHEEKBONES, *FACE_OVAL})
+        around = {*NOSE, *EYES, *CHEEKBONES, *FACE_OVAL}
+        self._spread = spread(model, points, {*CORNERS, *around})
+        self._widen = spread(model, SIDES, {*MIDDLE, *around})
 
     def gaps(self, offsets: Floats) -> Floats:
         """With offsets (468, 3)."""
@@ -36,10 +40,27 @@ class Lips:
         moved[:, 1] += self._spread @ np.concatenate([-change, change])
         return np.asarray(moved, np.float32)
 
+    def widened(self, offsets: Floats, aside: NDArray[np.floating]) -> Floats:
+        """Offsets (468, 3) with the corners as far to the left of their rest as `aside` (2,) says."""
+        moved = offsets.copy()
+        moved[:, 0] += self._widen @ (aside - corners_of(offsets))
+        return np.asarray(moved, np.float32)
+
 
 def gaps_of(shape: Floats) -> Floats:
     """(9,) of a shape (478, 3) in the model's frame."""
     return np.asarray(shape[LOWER, 1] - shape[UPPER, 1], np.float32)
+
+
+def corners_of(shape: Floats) -> Floats:
+    """(2,) how far to the left the mouth's right and left corners are, of a shape or of offsets."""
+    return np.array([shape[list(side), 0].mean() for side in SIDES], np.float32)
+
+
+def width_of(shape: Floats) -> float:
+    """Of the mouth, between the corners."""
+    right, left = corners_of(shape)
+    return float(left - right)
 
 
 def middle_of(gaps: Floats) -> float:

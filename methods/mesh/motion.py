@@ -13,6 +13,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.mediapipe_reader import Face
+from evaluation.shape_follow import followed
+from evaluation.shapes import shapes_of
 from face.arrays import Floats
 from face.face_model import (
     LEFT_EYE_LOWER,
@@ -27,7 +30,7 @@ from face.face_model import (
 from face.motion import BLENDSHAPE_INDEX, BLENDSHAPES, Motion
 from face.mouth_reader import MouthReader, directions
 from face.pose import euler_angles, rotation_matrix
-from methods.mesh.lips import Lips, gaps_of, wanted_gaps
+from methods.mesh.lips import Lips, corners_of, gaps_of, wanted_gaps, width_of
 from methods.mesh.refinement import UNTRIMMED
 from methods.mesh.response import (
     LEAST_STEEP,
@@ -54,6 +57,7 @@ CHIN_COLUMNS = (
     (181, 182, 194, 211, 140, 176),
     (405, 406, 418, 431, 369, 400),
 )
+LOWEST_BROW = -0.1  # height in the model's frame
 WIDEST_EYE = 1.2  # openness
 YAW_LIMIT, PITCH_LIMIT = 36.0, 27.0  # degrees away from a photo that faces the camera, approached softly
 LEAST_YAW = 9.0  # degrees that a half-turned portrait may still turn back
@@ -98,11 +102,17 @@ class Retargeter:
         self._response = response
         self._drive = np.eye(3) if response is None else np.linalg.inv(response.turning)  # read turn to true
         self._read_mouth = MouthReader(model)
-        self._jaw, self._smile = directions(model)[:2]
+        below_brows = model.mean[:SURFACE, 1:2] > LOWEST_BROW  # brows are no matter of mouths' scores
+        self._jaw, self._smile = directions(model)[:2] * below_brows
         self._portrait = face_shape  # (478, 3)
         self._contact = Lips(model, face_shape)
         self._rest_gaps = np.maximum(self._contact.rest, 0)
         self._rotation = rotation
+        self._calm = np.zeros(2, np.float32)  # where the corners go for the score of a driver at rest
+        if response is not None:
+            still = np.zeros_like(face_shape[:SURFACE])
+            at_rest = self._toward(still, targets(response, 0.0, 0.0), np.eye(3, dtype=np.float32), response)
+            self._calm = corners_of(at_rest)
         self._neutral: Motion | None = None
         self._neutral_reading: _Reading | None = None
 
@@ -118,8 +128,10 @@ class Retargeter:
             for eye, open_eye in zip(now.eyes, rest.eyes, strict=True)
         )
         if self._response is not None:
-            offsets = self._corrected(offsets, motion, relative, self._response)
+            aside = corners_of(offsets) * width_of(self._portrait) / width_of(rest.shape)
+            offsets = self._toward(offsets, _wanted(motion, self._response), relative, self._response)
             offsets = offsets + self._jaw * trim[0] + self._smile * trim[1]
+            offsets = self._contact.widened(offsets, aside + self._calm)
         offsets = self._lids(offsets, right, left)
         offsets = self._lips(offsets, wanted_gaps(self._rest_gaps, gaps_of(now.shape), gaps_of(rest.shape)))
         gaze = self._gaze(now, rest, min(1.0, (left + right) / 2))
@@ -162,10 +174,10 @@ class Retargeter:
         return np.array([*np.maximum(own, LEAST_STEEP), LIDS_STEEP], np.float32)
 
     def wanted(self, motion: Motion, at_rest: Floats) -> Floats:
-        """(6,) what the picture of a motion should read, see refinement.py, of a portrait that reads
-        `at_rest` (6,); NaN for what cannot be told.
+        """(10,) what the picture of a motion should read, see refinement.py, of a portrait that reads
+        `at_rest` (10,); NaN for what cannot be told.
         """
-        wanted = np.full(len(UNTRIMMED), np.nan, np.float32)
+        wanted = np.full_like(at_rest, np.nan)
         if self._response is not None:
             wanted[:2] = _wanted(motion, self._response)
         if motion.neutral is not None:
@@ -177,6 +189,10 @@ class Retargeter:
                 wanted[5] = own + (1 - own) * (blink - rest) / max(1 - rest, 0.2)
             else:
                 wanted[5] = own * blink / max(rest, 1e-3)
+            now, before = (followed(shapes_of(of.landmarks)[None])[0] for of in (motion, motion.neutral))
+            shapes = at_rest[len(UNTRIMMED) :]
+            wanted[len(UNTRIMMED) :] = np.maximum(shapes + now - before, 0)
+            wanted[8] = shapes[2] * now[2] / max(before[2], 1e-3)  # lids of a narrow eye close as far
         return wanted
 
     def _read(self, motion: Motion) -> _Reading:
@@ -204,9 +220,8 @@ class Retargeter:
             self._neutral, self._neutral_reading = motion.neutral, self._read(motion.neutral)
         return self._neutral_reading
 
-    def _corrected(self, offsets: Floats, motion: Motion, relative: Floats, response: Response) -> Floats:
-        """Offsets with jaw and smile brought to what this portrait needs to read like the driver."""
-        wanted = _wanted(motion, response)
+    def _toward(self, offsets: Floats, wanted: Floats, relative: Floats, response: Response) -> Floats:
+        """Offsets with jaw and smile brought to what this portrait needs to read the wanted (2,) scores."""
         yaw, pitch, _ = euler_angles(relative)
         held = features(self._read_mouth(offsets), float(yaw), float(pitch))
         jaw, smile = corrections(held, wanted, response)
@@ -289,9 +304,11 @@ def _wanted(motion: Motion, response: Response) -> Floats:
     return targets(response, jaw - rest_jaw, (smile - rest_smile) / max(1 - rest_smile, 0.2))
 
 
-def signals_of(scores: NDArray[np.floating], turned: Floats) -> Floats:
-    """(6,) in the order of refinement.py, of scores (52,) and of degrees (3,) away from rest."""
-    return np.array([*jaw_and_smile(scores), *turned, scores[BLINK].mean()], np.float32)
+def read_of(face: Face, still: Face) -> Floats:
+    """(10,) in the order of refinement.py; angles count from those of `still`."""
+    scores, shapes = face.blendshapes, followed(shapes_of(face.landmarks)[None])[0]
+    turned = face.rotation - still.rotation
+    return np.array([*jaw_and_smile(scores), *turned, scores[BLINK].mean(), *shapes], np.float32)
 
 
 def _softly(angle: float, limit: float) -> float:

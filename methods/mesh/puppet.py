@@ -6,24 +6,24 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from engines.mediapipe_reader import StillReader
+from engines.mediapipe_reader import StillReader, VideoReader
 from face.arrays import Floats, Image
 from face.errors import WrongUse
 from face.face_model import SURFACE, FaceModel, face_model
 from face.frame import Frame
-from face.matte import background_plate, drawn_inside, foreground
+from face.matte import background_plate, foreground
 from face.motion import Motion
 from face.pose import euler_angles
 from face.raster import composite, rasterise
 from methods.mesh.eyes import build_eyeballs, paint_eye
 from methods.mesh.lids import build_lids, paint_lid
-from methods.mesh.motion import Retargeter, RigPose, blended, signals_of
+from methods.mesh.motion import Retargeter, RigPose, blended, read_of
 from methods.mesh.mouth import build_mouth, paint_mouth
 from methods.mesh.refinement import ROUNDS, UNTRIMMED, Wanted, refine
 from methods.mesh.response import Probed, Response, measure_response
 from methods.mesh.rig import LEFT_EYE, build_rig
 from methods.method import OnFrame, Opening, Rest
-from methods.portrait import ClipReader, Portrait, open_portrait, shrunk
+from methods.portrait import Portrait, open_portrait, shrunk
 from methods.subject import Enrolled, Seed, Subject
 
 PROBE_PX = 512  # longer side of the pictures a portrait is measured by: larger ones are read no better
@@ -43,14 +43,13 @@ class MeshPuppet:
         height, width = portrait.image.shape[:2]
         self.size = (width, height)
         model = face_model()
-        self._rig = build_rig(portrait.landmarks, self.size, model)
+        self._rig = build_rig(portrait.landmarks, portrait.alpha, model)
         self._retarget = Retargeter(model, self._rig.face_shape, self._rig.rotation)
         self.rest = Rest(euler_angles(self._rig.rotation), portrait.blendshapes)
         self.portrait = portrait.image
         self._background = background_plate(portrait.image, portrait.alpha)
         self._texture = foreground(portrait.image, portrait.alpha, self._background)
         self._texture_points = np.ascontiguousarray(self._rig.rest[:, :2])
-        self._texture_points[:SURFACE] = drawn_inside(self._texture_points[:SURFACE], portrait.alpha)
         self._eyeballs = build_eyeballs(portrait.image, self._rig)
         shut = self._retarget.lidded(0.0, 0.0)
         self._lids = build_lids(
@@ -90,22 +89,22 @@ class MeshPuppet:
         by a third, by two, and at last as that one. Costs about `rounds` times the drawing and reading;
         `on_frame` is called once a frame and round.
         """
-        with ClipReader() as reader:
+        with VideoReader() as reader:
             still = reader(
                 self._show(self._retarget.probe(np.zeros_like(self._rig.rest[:SURFACE]), np.zeros(3)))
             )
         if still is None or not motions:
             return RefinedPuppet(self, motions, np.zeros((len(motions), len(UNTRIMMED)), np.float32), {})
-        at_rest = signals_of(still[0], np.zeros(3, np.float32))
+        at_rest = read_of(still, still)
         wanted = np.array([self._retarget.wanted(motion, at_rest) for motion in motions], np.float32)
 
         def read(trims: Floats, eased: dict[int, RigPose]) -> Floats:
             seen = np.full_like(wanted, np.nan)
-            with ClipReader() as reader:
+            with VideoReader() as reader:
                 for index, motion in enumerate(motions):
                     pose = eased.get(index) or self._retarget(motion, trims[index])
                     if (found := reader(self._show(pose))) is not None:
-                        seen[index] = signals_of(found[0], found[1] - still[1])
+                        seen[index] = read_of(found, still)
                     if on_frame is not None:
                         on_frame()
             return seen
@@ -216,4 +215,6 @@ def open_mesh(subject: Subject, opening: Opening) -> MeshPuppet:
             f"method mesh moves a photo, {subject} names a generated face; use --method directions"
         )
     photo = subject.photo if isinstance(subject, Enrolled) else subject
-    return MeshPuppet(open_portrait(photo.image, photo.name, longest=opening.longest))
+    return MeshPuppet(
+        open_portrait(photo.image, photo.name, longest=opening.longest, whole=opening.whole_photo)
+    )

@@ -24,6 +24,7 @@ from face.face_model import (
     SURFACE,
     FaceModel,
 )
+from face.matte import drawn_inside
 
 # Labels of triangles; odd ones are culled when they turn their back (face/raster.py).
 SKIN, SURROUND, RIGHT_EYE, LEFT_EYE, MOUTH = 1, 2, 3, 5, 7
@@ -97,11 +98,13 @@ class HeadRig:
         return np.asarray(placed * self.scale + pivot_px, np.float32)
 
 
-def build_rig(landmarks: Floats, size: tuple[int, int], model: FaceModel) -> HeadRig:
-    """Rig of a photo of `size` (width, height) whose face has `landmarks` (478, 3) in its pixels."""
+def build_rig(landmarks: Floats, alpha: Floats, model: FaceModel) -> HeadRig:
+    """Rig of a photo with matte alpha (H, W), whose face has `landmarks` (478, 3) in its pixels."""
     face_shape, rotation, scale, translation = model.unpose(landmarks)
+    size = (alpha.shape[1], alpha.shape[0])
     outer, carrier, carry = _surroundings(landmarks, face_shape, rotation, scale, translation, size)
     rest = np.concatenate([landmarks[:SURFACE], outer]).astype(np.float32)
+    rest[:SURFACE, :2] = drawn_inside(rest[:SURFACE, :2], alpha)
     shape = ((rest - translation) @ rotation / scale).astype(np.float32)
     triangles, labels = _triangles(rest, model)
     head_weight, shift_weight = _weights(shape)

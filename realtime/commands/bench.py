@@ -4,40 +4,51 @@
 import os
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from face.errors import SinkUnavailable, WrongUse
-from realtime.commands import options as opt
-from realtime.console import StatusLine, last_line, log_to_stderr, note, show_table, tell
+from realtime.console import StatusLine, last_line, note, show_table, tell
+from realtime.options import PATH, THIS_RUN, Run, Size, Subject, argument, flag
 
 if TYPE_CHECKING:
     from realtime.offline.bench import Bench
 
 
-def bench(
-    clip: opt.BenchClip = None, seconds: opt.BenchSeconds = 20.0, warmup: opt.Warmup = 5.0,
-    report: opt.Report = None, portrait: opt.BenchPortrait = None, size: opt.BenchSize = "512x512",
-    method: opt.MethodName = "mesh", engine: opt.Engine = "auto", model: opt.Model = None,
-    portrait_size: opt.PortraitSize = 512, frame: opt.FrameShown = "photo",
-    config: opt.Config = None, json_line: opt.JsonLine = False, log_level: opt.Logging = "warning",
-) -> int:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    clip: Path | None = argument(None, "Video to play; without: the built-in driver.", "CLIP")
+    portrait: Subject = Subject()
+    photo: Path | None = flag(
+        None, "Photo to move; without: the built-in one.", kind=PATH, name="portrait", metavar="PHOTO",
+        group="Portrait",
+    )  # fmt: skip
+    size: Size = flag((512, 512), "Pixels of the sink.", group="Output")
+    report: Path | None = flag(
+        None, "Write a page with plots.", kind=PATH, metavar="FILE.html", group="Output"
+    )
+    seconds: float = flag(
+        20.0, "Measured time; 600 shows whether memory is flat.", metavar="S", low=1, group=THIS_RUN
+    )
+    warmup: float = flag(5.0, "Time before it.", metavar="S", low=0, group=THIS_RUN)
+    this_run: Run = Run()
+
+
+def bench(options: BenchOptions) -> int:
     """Measure the line on this machine: a clip played as a 640x480 camera into a sink that keeps nothing.
 
     Percentiles a stage, capture to sink, frames delivered and dropped, memory; against what was promised for
     two cores without a GPU. Exit status 0 means measured, whatever the figures.
     """
-    from methods.method import Opening
-    from methods.registry import check_method
     from methods.subject import check_named
     from realtime.offline.bench import Sample, bench_values, run_bench
 
-    log_to_stderr(log_level)
-    check_method(method, engine=engine, model=model)
-    sink_size = opt.parse_size(size)
-    _check_input(clip)
-    if portrait is not None:
-        check_named(portrait, "a portrait photo")
+    opening = options.portrait.opening(tell)
+    seconds, report = options.seconds, options.report
+    _check_input(options.clip)
+    if options.photo is not None:
+        check_named(options.photo, "a portrait photo")
     _check_report(report)
     latest = "warming up"
 
@@ -48,16 +59,15 @@ def bench(
             f"p95 {sample.p95_ms:.0f} ms  {sample.memory_mib:.0f} MiB"
         )
 
-    opening = Opening(portrait_size, model, engine, frame, tell=tell)
     with StatusLine(lambda: latest):
         measured = run_bench(
-            clip, seconds=seconds, warmup_s=warmup, portrait=portrait, method=method,
-            opening=opening, sink_size=sink_size, on_sample=told,
+            options.clip, seconds=seconds, warmup_s=options.warmup, portrait=options.photo,
+            method=options.portrait.method, opening=opening, sink_size=options.size, on_sample=told,
         )  # fmt: skip
     _show_bench(measured)
     if report is not None:
         _write_report(report, measured)
-    if json_line:
+    if options.this_run.json:
         last_line(bench_values(measured))
     return 0
 

@@ -3,32 +3,36 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from realtime.commands import options as opt
-from realtime.console import last_line, log_to_stderr, show_table
-from realtime.doctor import Finding, examine
-from realtime.doctor import devices as list_devices
+from realtime.console import last_line, show_table
+from realtime.options import Plain
+
+if TYPE_CHECKING:
+    from realtime.doctor import Finding
 
 
-def devices(json_line: opt.JsonLine = False, log_level: opt.Logging = "warning") -> int:
+def devices(options: Plain) -> int:
     """List cameras and virtual cameras, and what keeps one from working."""
-    log_to_stderr(log_level)
-    _show(list_devices(), json_line)
+    from realtime.doctor import devices as found
+
+    _show(found(), options.this_run.json)
     return 0
 
 
-def doctor(json_line: opt.JsonLine = False, log_level: opt.Logging = "warning") -> int:
+def doctor(options: Plain) -> int:
     """Examine this machine: models, cameras, screen, GPUs, runtimes; name each problem's cure.
 
     Exit status 1 when something that should work does not; what is merely not installed is no fault.
     """
-    log_to_stderr(log_level)
+    from realtime.doctor import examine
+
     findings = examine()
-    _show(findings, json_line)
+    _show(findings, options.this_run.json)
     return 1 if any(finding.verdict == "wrong" for finding in findings) else 0
 
 
-def _show(findings: Sequence[Finding], json_line: bool) -> None:
+def _show(findings: Sequence["Finding"], json_line: bool) -> None:
     marks = {"ok": "ok", "missing": "--", "wrong": "WRONG"}
     rows = [
         (marks[f.verdict], f.subject, f.name, f"{f.detail}; {f.cure}" if f.cure else f.detail)

@@ -2,12 +2,13 @@
 """facepuppet render: a portrait moved by a video, offline."""
 
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from face.errors import WrongUse
-from realtime.commands import options as opt
-from realtime.console import FrameProgress, StepProgress, last_line, log_to_stderr, note, tell
+from realtime.console import ProgressBars, last_line, note, tell
+from realtime.options import BADGE, PATH, REQUIRED, Movement, Run, Subject, argument, flag
 
 if TYPE_CHECKING:
     from realtime.offline.render import Tracked
@@ -15,58 +16,82 @@ if TYPE_CHECKING:
 MOTION = ".npz"
 
 
-def render(
-    portrait: opt.RenderPortrait, driving: opt.RenderDriving, out: opt.RenderOut,
-    compare: opt.Compare = False, audio: opt.Audio = True, badge: opt.Badge = False,
-    motion: opt.MotionFile = None, mirror: opt.Mirror = False, absolute: opt.Absolute = False,
-    pose_gain: opt.PoseGain = 1.0, expression_gain: opt.ExpressionGain = 1.0, eyes_gain: opt.EyesGain = 1.0,
-    smoothing: opt.Smoothing = 1.0, refine: opt.Refine = True,
-    method: opt.MethodName = "mesh", engine: opt.Engine = "auto", model: opt.Model = None,
-    portrait_size: opt.PortraitSize = 512, frame: opt.FrameShown = "photo",
-    config: opt.Config = None, json_line: opt.JsonLine = False, log_level: opt.Logging = "warning",
-) -> int:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class RenderOptions:
+    subject: Path = argument(REQUIRED, "Photo of one face, an identity folder, or seed:N.", "PORTRAIT")
+    driving: Path = argument(REQUIRED, "Video of the one who moves it.", "DRIVING")
+    out: Path = argument(REQUIRED, "The mp4 that is written.", "OUT")
+    compare: bool = flag(False, "Driver, portrait and result side by side.", group="Output")
+    audio: bool = flag(True, "Keep the driving video's sound.", group="Output")
+    badge: bool = flag(False, BADGE, group="Output")
+    movement: Movement = Movement()
+    refine: bool = flag(
+        True,
+        "Draw, read and correct every frame twice before the last drawing, so that mouth and smile follow "
+        "the driver more closely; takes about three times as long.",
+        group="Movement",
+    )
+    motion: Path | None = flag(
+        None,
+        "The driving video's motion: used when the file is there, written there when it is not.",
+        kind=PATH,
+        metavar="FILE.npz",
+        group="Movement",
+    )
+    portrait: Subject = Subject()
+    this_run: Run = Run()
+
+
+def render(options: RenderOptions) -> int:
     """Move a portrait by a video, offline: every frame, the same result each time.
 
     The whole video is tracked first, so its own most neutral moment is the rest that movement is measured
     against. An interrupted or failed render leaves no file behind.
     """
-    from methods.method import Opening
-    from methods.registry import check_method
+    from methods.registry import find_method
     from methods.subject import resolve
     from realtime.offline.render import check_places, refined, track_clip
     from realtime.offline.render import render as draw
 
-    log_to_stderr(log_level)
-    chosen = check_method(method, engine=engine, model=model)
-    check_places(portrait, driving, out)
+    movement, driving, motion = options.movement, options.driving, options.motion
+    steps = ProgressBars()
+    opening = options.portrait.opening(tell, steps)
+    check_places(options.subject, driving, options.out)
     tracked = _kept_motion(motion)
-    with StepProgress() as steps:
-        opening = Opening(portrait_size, model, engine, frame, tell=tell, on_step=steps)
-        puppet = chosen.open(resolve(portrait), opening)
-    looks = {"compare": compare, "mirror": mirror, "audio": audio, "badge": badge}
-    with closing(puppet), FrameProgress() as progress:
+    with steps:
+        puppet = find_method(options.portrait.method).open(resolve(options.subject), opening)
+    with closing(puppet), ProgressBars("frames") as progress:
         if tracked is not None and puppet.reads_frame:
             raise WrongUse(
                 f"{motion} does not tell where the face is in the driver's picture, which this model reads; "
                 "leave --motion out"
             )
         if tracked is None:
-            gains = {"pose": pose_gain, "expression": expression_gain, "eyes": eyes_gain}
             tracked = track_clip(
                 driving,
-                mirror=mirror,
-                smoothing=smoothing,
-                relative=not absolute,
-                gains=gains,
+                mirror=movement.mirror,
+                smoothing=movement.smoothing,
+                relative=not movement.absolute,
+                gains=movement.gains,
                 on_progress=progress,
             )
             _keep_motion(motion, tracked)
-        if refine:
+        if options.refine:
             puppet = refined(puppet, tracked, on_progress=progress)
-        made = draw(puppet, driving, out, tracked, **looks, on_progress=progress)
+        made = draw(
+            puppet,
+            driving,
+            options.out,
+            tracked,
+            compare=options.compare,
+            mirror=movement.mirror,
+            audio=options.audio,
+            badge=options.badge,
+            on_progress=progress,
+        )
     lost = f", {made.faceless} of them without a face" if made.faceless else ""
     note(f"{made.out}: {made.frames} frames{lost}, drawn at {made.stats.mean_fps:.0f} frames a second")
-    if json_line:
+    if options.this_run.json:
         last_line({"out": str(made.out), "frames": made.frames, "faceless": made.faceless})
     return 0
 

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The commands that make what ships as data; each passes its arguments on to a recipe, which parses them."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 
-import typer
-
-from face.errors import ModelUnavailable
+from face.errors import ModelUnavailable, WrongUse
 from methods.registry import METHODS, find_method
+from realtime.commands.help import overview
+from realtime.console import put_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,36 +36,29 @@ RECIPES = {
     "samples": Recipe("training.samples", "Generated and measured faces to train with.", JUDGED),
 }
 
-app = typer.Typer(
-    name="train",
-    help="Run a recipe, of a method or of the generator; one that was interrupted goes on where it was.",
-    epilog="Example: facepuppet train directions --samples samples --out run; arguments: train NAME --help",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-)
 
+def train(words: Sequence[str]) -> int:
+    """Hand the words behind a recipe's name to the recipe."""
+    name, program = (words[0] if words else ""), "facepuppet train"
+    if name in ("", "--help", "-h"):
+        example = f"{program} directions --samples samples --out run; arguments: {program} NAME --help"
+        put_out(overview({name: recipe.makes for name, recipe in RECIPES.items()}, program, example=example))
+        return 0 if name else 2
+    if name not in RECIPES:
+        raise WrongUse(
+            f"there is no recipe {name!r}, expected one of {', '.join(RECIPES)}; see: {program} --help"
+        )
+    missing = [package for package in RECIPES[name].needs if find_spec(package) is None]
+    if missing:
+        raise ModelUnavailable(
+            f"{program} {name} needs the extra [ffhq], and {', '.join(missing)} is not installed; "
+            "run: pip install 'facepuppet[ffhq]'"
+        )
+    from engines.quiet import quiet_natives
 
-def _command(recipe: Recipe) -> Callable[[typer.Context], int]:
-    def train(context: typer.Context) -> int:
-        missing = [name for name in recipe.needs if find_spec(name) is None]
-        if missing:
-            raise ModelUnavailable(
-                f"{context.command_path} needs the extra [ffhq], and {', '.join(missing)} is not installed; "
-                "run: pip install 'facepuppet[ffhq]'"
-            )
-        try:
-            import_module(recipe.module).main(context.args)
-        except SystemExit as end:  # argparse has shown its help or what is wrong
-            return int(end.code or 0)
-        return 0
-
-    return train
-
-
-for _name, _recipe in RECIPES.items():
-    app.command(
-        _name,
-        help=_recipe.makes,
-        add_help_option=False,
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    )(_command(_recipe))
+    try:
+        with quiet_natives():
+            import_module(RECIPES[name].module).main(list(words[1:]))
+    except SystemExit as end:  # argparse has shown its help or what is wrong
+        return int(end.code or 0)
+    return 0

@@ -4,7 +4,7 @@
 import math
 from dataclasses import asdict
 
-from realtime.live.session import SessionState
+from realtime.control import SessionState
 from realtime.stats import LineStats, Percentiles
 
 STAGE_COLUMNS = ("stage", "frames", "dropped", "p50 ms", "p95 ms", "p99 ms", "max ms")

@@ -2,7 +2,7 @@
 """Opens all that a live run needs, in the order in which it can fail cheaply, and closes it again."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,11 @@ from methods.method import Opening
 from methods.registry import METHODS, open_puppet
 from methods.subject import check_named, resolve
 from realtime.badge import Badge
+from realtime.control import press
 from realtime.frame import EndOfLine, Sink, Source
-from realtime.live.keys import press
 from realtime.live.session import Session
 from realtime.offline.builtin import portrait_path
+from realtime.options import Driver, Live, Output, Page
 from realtime.sinks import open_sink
 from realtime.sinks.file import FileSink
 from realtime.sinks.mp4 import SUFFIXES
@@ -36,7 +37,7 @@ PAGE = "web"
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class Opened:
     """A session ready to run."""
 
     session: Session
@@ -44,39 +45,10 @@ class Live:
     picture: str  # address of the bare picture for OBS, "" without a page
 
 
-@dataclass(frozen=True, slots=True)
-class Driver:
-    """What moves the portrait."""
-
-    camera: str  # as open_source takes it, or BROWSER
-    size: tuple[int, int]
-    fps: float
-    loop: bool
-
-    def open(self) -> Source:
-        if self.camera == BROWSER:
-            raise WrongUse("--camera browser needs the page; add --sink web, or use: facepuppet web")
-        return open_source(self.camera, fps=self.fps, size=self.size, loop=self.loop)
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Where the picture goes."""
-
-    sinks: tuple[str, ...]  # as open_sink takes them, and PAGE
-    record: Path | None
-    size: tuple[int, int] | None  # None: the sink's own
-    fps: float
-    fit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Where the control page is served."""
-
-    host: str
-    port: int
-    allow_remote: bool
+def open_driver(driver: Driver) -> Source:
+    if driver.camera == BROWSER:
+        raise WrongUse("--camera browser needs the page; add --sink web, or use: facepuppet web")
+    return open_source(driver.camera, fps=driver.camera_fps, size=driver.camera_size, loop=driver.loop)
 
 
 def portrait_paths(names: Sequence[str]) -> tuple[Path, ...]:
@@ -88,41 +60,28 @@ def portrait_paths(names: Sequence[str]) -> tuple[Path, ...]:
 
 
 @contextmanager
-def open_live(
-    driver: Driver,
-    output: Output,
-    page: Page,
-    *,
-    portraits: Sequence[str],
-    method: str,
-    puppets: Opening,
-    gains: Mapping[str, float],
-    smoothing: float,
-    absolute: bool,
-    recalibrate: bool,
-    modes: Mapping[str, bool],
-    seconds: float,
-) -> Iterator[Live]:
-    """A session with everything it needs open; `modes` are the session's, by name, `seconds` 0 has no end."""
-    paths = portrait_paths(portraits)
+def open_live(live: Live, puppets: Opening) -> Iterator[Opened]:
+    """A session with everything it needs open; `puppets` is how its portraits are."""
+    driver, movement, output = live.driver, live.movement, live.output
+    paths = portrait_paths(live.portraits)
     keyboard = _Keyboard()
     plain, previews = _sinks(output, keyboard)
     with ExitStack() as stack:
         desk = _Desk(driver) if PAGE in output.sinks else None
         if desk is not None:
             plain.append(desk.sink)
-        source = stack.enter_context(desk.source if desk else driver.open())
+        source = stack.enter_context(desk.source if desk else open_driver(driver))
         for sink in (*plain, *previews):
             stack.enter_context(sink)
         tracker = stack.enter_context(
             FaceTracker(
-                smoothing=smoothing,
-                gains=gains,
-                mirror=modes.get("mirror", False),
-                relative=not absolute,
+                smoothing=movement.smoothing,
+                gains=movement.gains,
+                mirror=movement.mirror,
+                relative=not movement.absolute,
                 store=NeutralStore(),
                 source_name=driver.camera,
-                start_from_kept=not recalibrate,
+                start_from_kept=not driver.recalibrate,
             )
         )
         session = keyboard.session = Session(
@@ -132,16 +91,21 @@ def open_live(
             previews=previews,
             open_puppet=lambda name, path: open_puppet(name, resolve(path), puppets),
             portraits=paths,
-            method=method,
+            method=live.portrait.method,
             methods=tuple(METHODS),
             badge=Badge(),
-            modes=modes,
-            gains=gains,
-            smoothing=smoothing,
-            on_delivered=_Deadline(seconds) if seconds else None,
+            modes={
+                "mirror": movement.mirror,
+                "badge": output.badge,
+                "statistics": live.statistics,
+                "landmarks": live.landmarks,
+            },
+            gains=movement.gains,
+            smoothing=movement.smoothing,
+            on_delivered=_Deadline(live.seconds) if live.seconds else None,
         )
-        server = stack.enter_context(desk.serve(session, page)) if desk else None
-        yield Live(session, server.url if server else "", server.picture_url if server else "")
+        server = stack.enter_context(desk.serve(session, live.page)) if desk else None
+        yield Opened(session, server.url if server else "", server.picture_url if server else "")
 
 
 def _sinks(output: Output, keyboard: "_Keyboard") -> tuple[list[Sink], list[Sink]]:
@@ -196,11 +160,11 @@ class _Desk:
     """The page's half of a line: its picture, its camera, and the source it may choose instead."""
 
     def __init__(self, driver: Driver) -> None:
-        self._browser = BrowserSource(size=driver.size)
+        self._browser = BrowserSource(size=driver.camera_size)
         openers: dict[str, Callable[[], Source]] = {BROWSER: lambda: self._browser}
         if driver.camera != BROWSER:
-            openers[driver.camera] = driver.open
-            with driver.open():  # a wrong name is an error here, not a line on the page
+            openers[driver.camera] = lambda: open_driver(driver)
+            with open_driver(driver):  # a wrong name is an error here, not a line on the page
                 pass
         self.sink = WebSink()
         self.source = SourceSwitch(openers, chosen=driver.camera)

@@ -5,7 +5,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +16,7 @@ from face.errors import WrongUse
 from face.frame import Frame
 from face.motion import Motion
 from methods.method import Puppet
+from realtime.control import GAIN_RANGE, GAINS, MODES, SMOOTHING_RANGE, SessionState
 from realtime.frame import Sink, Source
 from realtime.live.outlet import Look, Outlet
 from realtime.live.portraits import Opener, Wardrobe
@@ -24,12 +24,8 @@ from realtime.live.reference import ReferenceSearch
 from realtime.live.slot import ZOOM_STEP, Framing, PuppetSlot
 from realtime.live.slowness import slowness
 from realtime.pipeline import Item, Pipeline, Step
-from realtime.stats import LineStats, StageStats
+from realtime.stats import LineStats
 
-MODES = ("mirror", "badge", "passthrough", "statistics", "landmarks", "flip")
-GAINS = ("pose", "expression", "eyes")
-GAIN_RANGE = (0.0, 2.0)
-SMOOTHING_RANGE = (0.0, 2.0)
 SEARCH_S = 10.0  # how long `find_best_reference` watches
 MESSAGE_S, PROBLEM_S = 4.0, 12.0  # how long a message stays on the picture
 FIGURES_S = 0.25  # how often the figures on the picture change
@@ -47,32 +43,6 @@ class LiveTracker(Protocol):
     def set_gain(self, region: str, value: float) -> None: ...
     def set_smoothing(self, value: float) -> None: ...
     def set_mirror(self, on: bool) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class SessionState:
-    """One look at a running session."""
-
-    fps: float  # frames a second that reached the sink, over the last seconds
-    latency_p50_ms: float  # capture to sink over the last seconds; nan before the first frame
-    latency_p95_ms: float
-    delivered: int
-    dropped: int
-    face_found: bool
-    portraits: tuple[Path, ...]  # in the order of the keys 1-9
-    portrait: int  # index of the one on show, -1 for none
-    enrolling: str  # name of the portrait being prepared, "" for none
-    method: str
-    methods: tuple[str, ...]
-    gains: Mapping[str, float]  # by GAINS
-    smoothing: float
-    zoom: float
-    modes: Mapping[str, bool]  # by MODES
-    message: str  # the last line for the user, "" for none
-    message_number: int  # counts messages
-    message_problem: bool  # it says what went wrong
-    slow: str  # one line when this computer is too slow or the face too small, "" when all is well
-    stages: tuple[StageStats, ...]  # source, tracker, puppet, sink
 
 
 class Session:

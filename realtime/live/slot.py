@@ -16,7 +16,6 @@ from methods.method import Puppet
 FADE_S = 0.35
 ZOOM_STEP = 1.1
 ZOOM_RANGE = (1.0, 4.0)
-NUDGE = 0.03  # of the picture's side; a fine nudge is a tenth of it
 
 
 class PuppetSlot:

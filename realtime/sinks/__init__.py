@@ -77,6 +77,6 @@ def open_sink(
     name, _, address = spec.partition(":")
     if name not in SINKS:
         raise WrongUse(
-            f"there is no sink {name!r}, expected one of {', '.join(SINKS)}; a file is file:out.mp4"
+            f"there is no sink {name!r}, expected one of {', '.join(SINKS)}, or web; a file is file:out.mp4"
         )
     return SINKS[name](_Wish(address, size, fps, fit, card, on_key, mark))

@@ -65,11 +65,6 @@ export class Knobs {
     this.slide(slider);
   }
 
-  step(command, by) {
-    const slider = this.sliders.find((each) => each.dataset.command === command);
-    this.set(command, Number(slider.value) + by);
-  }
-
   reset() {
     for (const slider of this.sliders) this.set(slider.dataset.command, 1);
   }

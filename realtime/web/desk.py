@@ -8,8 +8,8 @@ from typing import Any
 from starlette.websockets import WebSocket
 
 from face.errors import WrongUse
+from realtime.control import SessionLike, Value, obey
 from realtime.web.camera import BrowserSource
-from realtime.web.control import SessionLike, Value, obey
 from realtime.web.picture import WebSink
 from realtime.web.portraits import Shelf, key_of
 from realtime.web.switch import SourceSwitch

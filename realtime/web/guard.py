@@ -9,21 +9,23 @@ request must carry the secret, and must have been sent by our own page to our ow
 import asyncio
 import hmac
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote_plus
 
 from face.errors import WrongUse
-from realtime.web.connections import Connections
+from realtime.web.connections import DRAIN_BYTES, DRAIN_S, Connections
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PICTURE_PATH = "/picture.mjpg"
 TOKEN_BYTES = 24  # 192 bits: nobody guesses it
-DRAIN_BYTES, DRAIN_S = 65_536, 0.5  # read of a request that is refused, before hanging up
+MOST_KEYS = 64  # looked at in a request; other programs here have tokens in cookies too
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -54,6 +56,8 @@ SAFETY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(self), microphone=(), geolocation=()"),
 )
+
+WITHOUT_KEY = "open the address that facepuppet printed at its start: it carries the key"
 
 
 def new_token() -> str:
@@ -124,15 +128,27 @@ class Guard:
         if site not in ("none", "same-origin") and not opened_by_hand:
             return Refusal(403, "this request was sent by another site")
         if not (self.token_in_address(scope) or self._token_in_cookie(headers.get("cookie", ""))):
-            return Refusal(401, "open the address that facepuppet printed at its start: it carries the key")
+            return Refusal(401, WITHOUT_KEY)
         return None
+
+    def shows_key(self, head: bytes) -> bool:
+        """Whether a request's head shows a key of this server at all; `admit` then asks whether it may."""
+        names = rb"(?:\btoken|\b%b)=([^;&\s]*)" % self.cookie_name.encode()
+        shown = islice(re.finditer(names, head), MOST_KEYS)
+        given = [match[1].decode("latin-1") for match in shown]
+        given += [unquote_plus(each) for each in given]
+        return any(_same(each, key) for each in given for key in (self.token, self.picture_token))
 
     def token_in_address(self, scope: Scope) -> bool:
         """True when the address itself carries the right token, on a path where it may."""
         expected = {"/": self.token, PICTURE_PATH: self.picture_token}.get(scope["path"])
         if expected is None or scope["type"] != "http":
             return False
-        given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
+        query = scope.get("query_string", b"").decode("latin-1")
+        try:
+            given = parse_qs(query, max_num_fields=MOST_KEYS).get("token", [""])[0]
+        except ValueError:  # too many of them
+            return False
         return _same(given, expected)
 
     def _token_in_cookie(self, header: str) -> bool:
@@ -207,24 +223,36 @@ def _with_safety_headers(send: Send) -> Send:
     return send_with_headers
 
 
+def answer_without_key() -> bytes:
+    """The whole HTTP answer to whoever shows no key."""
+    body = f"{WITHOUT_KEY}\n".encode()
+    headers = (*_headers_of(body), (b"cache-control", b"no-store"), *SAFETY_HEADERS)
+    lines = [b"HTTP/1.1 401 Unauthorized", *(name + b": " + value for name, value in headers)]
+    return b"\r\n".join([*lines, b"", body])
+
+
+def _headers_of(body: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    )
+
+
 async def _refuse(refusal: Refusal, receive: Receive, send: Send) -> None:
     """Answer and hang up."""
     await drain(receive)
     body = f"{refusal.line}\n".encode()
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-    ]
+    headers = _headers_of(body)
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-async def drain(receive: Receive) -> None:
+async def drain(receive: Receive, most: int = DRAIN_BYTES) -> None:
     """Read a little of what a refused request sends: closing on unread bytes resets the connection, and the
     answer may be lost with it.
     """
-    left = DRAIN_BYTES
+    left = most
     with suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_S):
             while left > 0:

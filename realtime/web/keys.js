@@ -1,37 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The hot keys, the same as in the window. Knows the commands' names only.
+// The hot keys, the same as in the window: the program's own table, which the page carries.
 
-export const KEYS = [
-  { key: "1", shown: "1 – 9", help: "portrait 1 to 9", portrait: 0 },
-  ...[2, 3, 4, 5, 6, 7, 8, 9].map((number) => ({ key: String(number), portrait: number - 1 })),
-  { key: "a", help: "previous portrait", command: "previous" },
-  { key: "d", help: "next portrait", command: "next" },
-  { key: "l", help: "look again into the portrait folders", command: "reload" },
-  { key: "x", help: "calibrate: this is my face at rest", command: "calibrate" },
-  { key: "f", help: "find the best moment to calibrate", command: "find" },
-  { key: "0", help: "show my camera instead", toggle: "passthrough" },
-  { key: "w", help: "zoom in", command: "zoom_in" },
-  { key: "s", help: "zoom out", command: "zoom_out" },
-  { key: "u", shown: "U H J K", help: "move the part that is shown; finely with Shift", command: "move", value: "up" },
-  { key: "h", command: "move", value: "left" },
-  { key: "j", command: "move", value: "down" },
-  { key: "k", command: "move", value: "right" },
-  { key: "U", command: "move", value: "up_fine" },
-  { key: "H", command: "move", value: "left_fine" },
-  { key: "J", command: "move", value: "down_fine" },
-  { key: "K", command: "move", value: "right_fine" },
-  { key: "Z", shown: "Shift Z", help: "reset zoom and crop", command: "reset_crop" },
-  { key: "r", help: "mirror my movement", toggle: "mirror" },
-  { key: "t", help: "flip the picture", toggle: "flip" },
-  { key: "+", help: "more movement", gain: 0.1 },
-  { key: "-", help: "less movement", gain: -0.1 },
-  { key: "]", help: "smoother", smoothing: 0.25 },
-  { key: "[", help: "quicker", smoothing: -0.25 },
-  { key: "b", help: "badge", toggle: "badge" },
-  { key: "i", help: "statistics", local: "figures" },
-  { key: "?", help: "this list", local: "keys" },
+const KEYS = [
+  ...JSON.parse(document.getElementById("key-list").dataset.keys),
+  { key: "?", shown: "?", help: "this list", do: "keys" },
 ];
-
 const byKey = new Map(KEYS.map((entry) => [entry.key, entry]));
 
 // Calls press(entry) for a hot key, unless the key belongs to the control that has the focus.
@@ -54,7 +27,7 @@ export function describe(list) {
       const row = document.createElement("div");
       const term = document.createElement("dt");
       const key = document.createElement("kbd");
-      key.textContent = entry.shown || entry.key.toUpperCase();
+      key.textContent = entry.shown;
       term.append(key);
       const text = document.createElement("dd");
       text.textContent = entry.help;
@@ -62,4 +35,18 @@ export function describe(list) {
       return row;
     }),
   );
+}
+
+// Writes each command's key beside its button or switch.
+export function label(root) {
+  for (const element of root.querySelectorAll("[data-command]")) {
+    const entry = KEYS.find((each) => each.do === element.dataset.command && each.value === null);
+    if (!entry) continue;
+    element.setAttribute("aria-keyshortcuts", entry.shown.replace("-", "+"));
+    const place = element.closest("label") || (element.hasAttribute("aria-label") ? null : element);
+    if (!place || entry.shown.length > 1) continue;
+    const key = document.createElement("kbd");
+    key.textContent = entry.shown;
+    place.append(" ", key);
+  }
 }

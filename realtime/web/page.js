@@ -3,7 +3,7 @@
 
 import { BrowserCamera } from "/camera.js";
 import { Control, Knobs } from "/controls.js";
-import { describe, listen } from "/keys.js";
+import { describe, label, listen } from "/keys.js";
 import { LivePicture } from "/live.js";
 import { Portraits } from "/portraits.js";
 
@@ -208,14 +208,8 @@ $("source").addEventListener("change", () => {
 
 // Buttons
 
-for (const [id, command] of Object.entries({
-  calibrate: "calibrate",
-  find: "find",
-  "zoom-in": "zoom_in",
-  "zoom-out": "zoom_out",
-  "zoom-reset": "reset_crop",
-})) {
-  $(id).addEventListener("click", () => control.send(command));
+for (const button of document.querySelectorAll("button[data-command]")) {
+  button.addEventListener("click", () => control.send(button.dataset.command));
 }
 $("reset").addEventListener("click", () => knobs.reset());
 $("method").addEventListener("change", () => control.send("method", $("method").value));
@@ -251,16 +245,13 @@ function toggleFigures() {
 
 // Keys
 
+const LOCAL = { statistics: toggleFigures, keys: () => $("keys").showModal() };
 listen((entry) => {
   if (!state) return;
-  if (entry.portrait !== undefined) control.send("select", entry.portrait);
-  else if (entry.toggle) control.send(entry.toggle, !state.modes[entry.toggle]);
-  else if (entry.gain) for (const region of Object.keys(state.gains)) knobs.step(`gain.${region}`, entry.gain);
-  else if (entry.smoothing) knobs.step("smoothing", entry.smoothing);
-  else if (entry.local === "figures") toggleFigures();
-  else if (entry.local === "keys") $("keys").showModal();
-  else control.send(entry.command, entry.value ?? null);
+  if (entry.do in LOCAL) LOCAL[entry.do]();
+  else control.send(entry.do, entry.value);
 });
+label(document);
 describe($("key-list"));
 
 control.connect();

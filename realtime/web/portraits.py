@@ -15,6 +15,8 @@ from face.photo import decode_photo, read_photo
 
 LARGEST_UPLOAD = 30_000_000  # bytes; a 50 megapixel phone photo has about 25 million
 LONGEST_NAME, LONGEST_SUFFIX = 80, 8  # bytes: file systems count these, and some take no more than 143
+# what Windows takes for devices, in any folder
+DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³])\s*(\.|$)", re.IGNORECASE)
 THUMBNAIL_SIDE = 192  # pixels, the shorter one
 KEPT = 128  # thumbnails in memory, about 10 kB each
 
@@ -35,6 +37,8 @@ def safe_name(name: str) -> str:
     stem, dot, suffix = plain.rpartition(".")
     if not dot:
         stem, suffix = plain, "jpg"
+    if DEVICES.match(stem):
+        stem = f"_{stem}"
     return f"{_cut(stem, LONGEST_NAME) or 'portrait'}.{_cut(suffix, LONGEST_SUFFIX)}"
 
 

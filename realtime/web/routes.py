@@ -29,8 +29,8 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from face.errors import PuppetError, WrongUse
+from realtime.control import Value, key_table
 from realtime.web.camera import BadBlob, BrowserSource
-from realtime.web.control import Value
 from realtime.web.desk import Desk
 from realtime.web.guard import PICTURE_PATH, Guard, drain
 from realtime.web.picture import Picture
@@ -82,7 +82,7 @@ class Handlers:
     def __init__(self, desk: Desk, guard: Guard) -> None:
         self._desk = desk
         self._guard = guard
-        self._page = (HERE / "page.html").read_bytes()
+        self._page = (HERE / "page.html").read_bytes().replace(b"KEY_TABLE", key_table())
         self._uploading = asyncio.Lock()
 
     async def page(self, request: Request) -> Response:
@@ -132,7 +132,7 @@ class Handlers:
             async with self._uploading:
                 data = await _body(request, shelf.largest_upload)
                 if data is None:
-                    await drain(request.receive)
+                    await drain(request.receive, 10 * shelf.largest_upload)
                     line = f"the photo is too large, {shelf.upload_limit}; choose a smaller one"
                     return _refused(line, 413)
                 path = await run_in_threadpool(shelf.receive, name, data)

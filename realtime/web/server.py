@@ -23,11 +23,11 @@ from typing import Self
 import uvicorn
 
 from face.errors import SinkUnavailable, WrongUse
+from realtime.control import SessionLike
 from realtime.web.camera import LARGEST_BLOB, BrowserSource
-from realtime.web.connections import Connections
-from realtime.web.control import SessionLike
+from realtime.web.connections import LONGEST_HEAD, Connections
 from realtime.web.desk import Desk
-from realtime.web.guard import App, Guard, GuardedApp, check_host, new_token
+from realtime.web.guard import App, Guard, GuardedApp, answer_without_key, check_host, new_token
 from realtime.web.picture import WebSink
 from realtime.web.portraits import LARGEST_UPLOAD, Shelf
 from realtime.web.routes import build_app
@@ -38,7 +38,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_PORT = 7860
 START_WITHIN_S = 10.0
 LEAVE_WITHIN_S = 2.0
-BACKLOG = 64  # connections that wait to be taken in; as many are taken in at once
+BACKLOG = 1024  # connections that wait to be taken in; beyond it a client tries again after a second
+AT_ONCE = 16  # of them are taken in before anybody else has his turn
 SEND_BUFFER = 256 * 1024  # bytes the system may hold for one client: it bounds how far Motion JPEG can lag
 
 
@@ -76,6 +77,7 @@ class WebServer:
         self._host, self._port, self._allow_remote = host, port, allow_remote
         self._token = token or new_token()
         self._uploads, self._largest_upload = uploads, largest_upload
+        self._connections: Connections | None = None
         self._exit = contextlib.ExitStack()
         self._server: uvicorn.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -130,21 +132,23 @@ class WebServer:
         self._desk = Desk(
             self._session, self._picture, self._camera, self._sources, shelf, picture_path=guard.picture_path
         )
-        connections = Connections()
+        connections = self._connections = Connections(guard.shows_key, answer_without_key())
         app = GuardedApp(build_app(self._desk, guard), guard, connections)
         self._server = uvicorn.Server(_config(app, connections))
         serve = partial(asyncio.run, self._serve(self._server, listener))
         self._thread = threading.Thread(target=serve, name="web", daemon=True)
         self._thread.start()
         self._await_start()
+        listener.listen(BACKLOG)  # asyncio has made as many wait as it takes in at once
 
     def close(self) -> None:
         """End every connection and stop listening; within a second. May be called twice."""
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
-            if self._loop is not None and self._desk is not None:
-                with contextlib.suppress(RuntimeError):  # the loop ended by itself
-                    self._loop.call_soon_threadsafe(self._desk.close)
+            for each in (self._connections, self._desk):
+                if self._loop is not None and each is not None:
+                    with contextlib.suppress(RuntimeError):  # the loop ended by itself
+                        self._loop.call_soon_threadsafe(each.close)
             self._thread.join(LEAVE_WITHIN_S)
             if self._thread.is_alive():
                 logger.warning("the web server was still busy after %.0f s: left behind", LEAVE_WITHIN_S)
@@ -198,7 +202,7 @@ def _config(app: App, connections: Connections) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=connections.protocol,  # type: ignore[arg-type]  # it asks for a class, and only calls it
-        backlog=BACKLOG,
+        backlog=AT_ONCE,
         ws="websockets-sansio",
         ws_max_size=2 * LARGEST_BLOB,  # above it the connection is closed, below it the page is told why
         ws_per_message_deflate=False,  # pictures do not get smaller
@@ -209,4 +213,5 @@ def _config(app: App, connections: Connections) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=1,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
     )

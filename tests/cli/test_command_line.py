@@ -14,13 +14,22 @@ from face.errors import WrongUse
 from realtime import cli
 from realtime.cli import COMMANDS, main
 from realtime.commands import run as cli_run
-from realtime.commands.options import parse_size
+from realtime.commands.parsing import help_of
+from realtime.options import parse_size
 
 WRONG_USES = {
     "no such command": ["rum"],
     "no such flag": ["run", "--sinkk", "null"],
     "value of a wrong kind": ["run", "--fps", "fast"],
     "value out of range": ["run", "--smoothing", "3"],
+    "a number that is none": ["run", "--fps", "nan"],
+    "no value": ["run", "--fps"],
+    "a value for a switch": ["run", "--loop=yes"],
+    "one argument too many": ["render", "a.jpg", "b.mp4", "c.mp4", "d.mp4"],
+    "no such short flag": ["run", "-z"],
+    "two flags begin like this": ["run", "--camera-", "3"],
+    "no such command of a family": ["models", "lst"],
+    "method that is not there yet": ["run", "--method", "landmarks"],
     "no such choice": ["run", "--fit", "stretch"],
     "no such method": ["run", "--method", "magic"],
     "engine for a method without one": ["run", "--engine", "onnx"],
@@ -99,6 +108,29 @@ def test_a_wrong_flag_names_the_command_and_the_nearest_flag(capfd: pytest.Captu
     assert "--camra" in line and "--camera" in line and "facepuppet run --help" in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["run", "--posegain", "1"], "did you mean --pose-gain?"),
+        (["rum"], "did you mean run?"),
+        (["models", "lst"], "did you mean list?"),
+        (["run", "--sink", "foo", "--camera", "testcard"], "web"),
+        (["run", "--method", "motion"], "method motion is not there yet, expected one of mesh, directions"),
+        (
+            ["enroll", "me.jpg", "--out", "me", "--limit", "60"],
+            "--limit is gone; an enrolment takes its --steps",
+        ),
+        (["run", "--smoothing", "3"], "--smoothing is '3', expected a number from 0 to 2"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_word_is_answered_with_what_was_meant(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert named in capsys.readouterr().err
+
+
 def test_a_bug_keeps_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(opening: object, steps: object, json_line: bool) -> int:
         raise ZeroDivisionError("a bug")
@@ -131,11 +163,30 @@ def test_interrupted_offline_work_ends_with_130(monkeypatch: pytest.MonkeyPatch,
 def test_help_explains_every_flag_and_gives_an_example(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    assert main([name, "--help"]) == 0
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*name.split(), "--help"]) == 0
     shown = capsys.readouterr().out
     assert f"Example: facepuppet {name}" in " ".join(shown.split())
-    assert COMMANDS[name][0].__doc__
+    assert COMMANDS[name].perform.__doc__
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    words = set(shown.split())
+    for flag in COMMANDS[name].flags:
+        assert set(help_of(flag.option).split()) <= words | {f"{word};" for word in words}, (
+            "no word is broken"
+        )
+        assert flag.option.place or f"--{flag.key}" in {word.rstrip(",") for word in words}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["models", "--help"], ["train", "-h"]], ids=str)
+def test_help_lists_the_commands_without_loading_what_they_run(arguments: list[str]) -> None:
+    program = (
+        f"import sys, realtime.cli; realtime.cli.main({arguments}); print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "Usage: facepuppet" in done.stdout
+    assert not set(done.stderr.split()) & {"numpy", "cv2", "av", "rich", "mediapipe"}
 
 
 def test_the_bare_command_shows_the_help_and_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,8 +209,8 @@ def test_sizes_may_be_written_as_people_write_them(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1280", "0x720", "-1x5", "axb", "1280x720x3", "123456x1"])
-def test_what_is_no_size_is_wrong_use(text: str) -> None:
-    with pytest.raises(WrongUse, match="write it as 1280x720"):
+def test_what_is_no_size_is_none(text: str) -> None:
+    with pytest.raises(ValueError):
         parse_size(text)
 
 

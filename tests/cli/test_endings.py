@@ -4,6 +4,7 @@
 import errno
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import NoReturn
 
 import numpy as np
 import pytest
+from waiting import STUCK_S
 
 from face.frame import Frame
 from realtime.cli import main
@@ -87,3 +89,44 @@ def test_a_note_that_nobody_can_read_is_no_error(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(sys, "stderr", Gone())
     note("interrupted")
+
+
+RESULTS = {
+    "a line": "from realtime.console import last_line; last_line({'delivered': 3})",
+    "more than a buffer": "from realtime.console import put_out; put_out('0123456789' * 10_000)",
+    "a table": "from realtime.console import show_table; show_table(['stage', 'ms'], [['sink', '3']])",
+}
+
+
+def ended(result: str, out: int) -> tuple[int, str]:
+    """How a program that shows a result there ends, and the last line it says."""
+    program = f"""
+import sys
+from face.errors import SinkUnavailable
+try:
+    {RESULTS[result]}
+except SinkUnavailable as error:
+    sys.exit(str(error))
+"""
+    try:
+        run = subprocess.run(
+            [sys.executable, "-c", program], stdout=out, stderr=subprocess.PIPE, text=True, timeout=STUCK_S
+        )
+    finally:
+        os.close(out)
+    return run.returncode, run.stderr.strip()
+
+
+@pytest.mark.parametrize("result", RESULTS)
+def test_a_result_that_nobody_can_read_is_no_error(result: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    assert ended(result, writing) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+@pytest.mark.parametrize("result", RESULTS)
+def test_a_result_that_finds_no_room_is_an_error_of_one_line(result: str) -> None:
+    status, line = ended(result, os.open("/dev/full", os.O_WRONLY))
+    assert status == 1 and line.startswith("standard output takes nothing more (No space")
+    assert "\n" not in line

@@ -146,3 +146,37 @@ def test_an_interrupted_enrolment_leaves_nothing_and_ends_with_130(tmp_path: Pat
         lines.read()
         assert process.wait(HANG_S) == 130
     assert not list(place.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("psnr_db", "flags", "status"), [(11.8, [], 1), (11.8, ["--accept"], 0), (27.0, [], 0)]
+)
+def test_a_face_unlike_its_photo_is_told_with_the_command_that_goes_on(
+    psnr_db: float,
+    flags: list[str],
+    status: int,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    from methods import enrol as enrolment
+
+    monkeypatch.setattr(ffhq_mobile, "missing_parts", lambda: ())
+    asked: list[dict[str, object]] = []
+
+    def enrol(photo: Path, out: Path, **given: object) -> enrolment.Enrolled:
+        asked.append(given)
+        return enrolment.Enrolled(out, 1.0, 20, 40, 0.9, 0.5, 0.05, psnr_db)
+
+    monkeypatch.setattr(enrolment, "enrol", enrol)
+    out = tmp_path / "me"
+    command = ["enroll", str(portrait_path()), "--out", str(out), "--steps", "40", "--json"]
+    assert main([*command, *flags, "--more", "7"]) == status
+    told = capfd.readouterr()
+    goes_on = f"facepuppet enroll {portrait_path()} --out {out} --size 256 --more 40"
+    assert (goes_on in told.err) == (psnr_db < 20) and ("11.8 dB" in told.err) == (psnr_db < 20)
+    assert f'"like": {"true" if psnr_db > 20 else "false"}' in told.out
+    config = asked[0]["config"]
+    assert isinstance(config, enrolment.EnrolConfig) and (config.code_steps, config.tune_steps) == (20, 40)
+    assert asked[0]["more"] == 7 and asked[0]["kept_in"] == making.enrolments_folder()

@@ -10,8 +10,7 @@ import pytest
 from cli_stage import COLOURS, Stage
 from waiting import HANG_S
 
-from realtime.commands.run import run
-from realtime.live.keys import KEYS, press
+from realtime.control import COMMANDS, KEYS, keys_explained, press
 from realtime.live.terminal import POLL_S, TerminalKeys, split_keys
 
 # What users of avatarify have in their fingers (its README), as far as it has a meaning here.
@@ -19,16 +18,16 @@ AVATARIFY = "1234567890adxfwsuhjkUHJKZrtliob"
 
 
 def test_the_letters_are_avatarifys() -> None:
-    assert set(AVATARIFY) - {key.key for key in KEYS} == set()
+    assert set(AVATARIFY) - set(KEYS) == set()
 
 
 def test_no_key_stands_twice_and_each_has_a_help() -> None:
-    names = [key.key for key in KEYS]
-    assert len(names) == len(set(names))
-    assert all(key.help for key in KEYS)
+    names = [key.key for command in COMMANDS.values() for key in command.keys]
+    assert len(names) == len(set(names)) == len(KEYS)
+    assert all(command.keys[0].help for command in COMMANDS.values() if command.keys)
 
 
-@pytest.mark.parametrize("key", [each.key for each in KEYS if each.key != "esc"])
+@pytest.mark.parametrize("key", [key for key in KEYS if key != "esc"])
 def test_every_key_acts_on_a_running_session(key: str) -> None:
     with Stage() as stage:
         stage.session.zoom_in()
@@ -70,11 +69,11 @@ def test_a_portrait_key_beyond_the_list_says_so() -> None:
 
 
 def test_the_help_of_run_names_every_key() -> None:
-    told = (run.__doc__ or "").replace("\n", " ")
-    for named in ("1-9", "A/D", "X", "F", "0", "W/S", "U/H/J/K", "Shift-Z", "R", "T", "+/-", "[ ]", "B", "I"):
-        assert named in told
-    for letter in {key.key.upper() for key in KEYS if key.key.isalpha() and len(key.key) == 1}:
-        assert letter in told, f"{letter} is not in the help"
+    told = keys_explained()
+    for named in ("1-9", "Shift-Z", "U H J K", "+", "-", "[", "]", "Esc"):
+        assert f" {named} " in told
+    for letter in {key.upper() for key in KEYS if key.isalpha() and len(key) == 1}:
+        assert f" {letter} " in told.replace("-", " "), f"{letter} is not in the help"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -34,6 +35,11 @@ def stuck(sink, frame):
 FileSink.__call__ = stuck
 sys.exit(main())
 """  # writes one picture and gets no further
+IN_A_TERMINAL = f"""
+import fcntl, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # closing it is told to us
+{PROGRAM[-1]}
+"""
 STARTS_WITHIN_S = STUCK_S  # imports, models and all
 
 
@@ -117,6 +123,37 @@ def test_ctrl_c_ends_a_page_run_with_status_0(driver_clip: Path, tmp_path: Path)
     assert json.loads(out.splitlines()[-1])["delivered"] > 0
     with open_source(str(record), live=False) as source:
         assert sum(1 for _ in source) > 0, "what was recorded plays"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
+def test_a_run_whose_terminal_is_closed_keeps_its_recording_and_ends_as_a_success(tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    record, (window, terminal) = tmp_path / "kept.mp4", pty.openpty()
+    arguments = ("run", "--camera", "testcard", "--sink", "null", "--portrait-size", "192", "--json")
+    process = subprocess.Popen(
+        [sys.executable, "-c", IN_A_TERMINAL, *arguments, "--record", str(record)],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+
+    def records() -> bool:
+        while select.select([window], [], [], 0.0)[0]:  # as a window does: what it does not read stops us
+            os.read(window, 65536)
+        return record.is_file() and record.stat().st_size > 0
+
+    try:
+        assert wait_until(records, STARTS_WITHIN_S)
+        os.close(window)
+        assert process.wait(HANG_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+    with open_source(str(record), live=False) as source:
+        assert sum(1 for _ in source) > 0
+    assert [path for path in tmp_path.iterdir() if path.is_file()] == [record]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")

@@ -54,7 +54,7 @@ def test_the_terms_of_the_generator_are_shown_whether_installed_or_not(
     assert main(["models", "show", "ffhq-mobile", "--json"]) == 0
     shown = last(capsys)
     assert "NVIDIA" in str(shown["licence"]) and "not for commercial use" in str(shown["licence"])
-    monkeypatch.setattr("realtime.commands.models.missing_parts", lambda: ("random_face",))
+    monkeypatch.setattr("realtime.inventory.missing_parts", lambda: ("random_face",))
     assert main(["models", "show", "ffhq-mobile", "--json"]) == 0
     assert "pip install 'facepuppet[ffhq]'" in str(last(capsys)["state"])
 

@@ -26,7 +26,7 @@ from realtime.sinks.file import FileSink
 from realtime.sources import open_source
 
 FRAMES = 24
-SMALL = ("--portrait-size", "192")
+SMALL = ("--portrait-size", "192", "--whole-photo")
 PLAIN = (*SMALL, "--no-refine")  # where refining is not the matter: it costs more than all the rest
 
 

@@ -12,10 +12,9 @@ from cli_stage import COLOURS, DRIVER, SIZE, Beat, Card, Opener, Settings, Stage
 from waiting import no_hang
 
 from face.errors import BadPortrait, ModelUnavailable, WrongUse
+from realtime.control import COMMANDS, GAINS, MODES, obey, press
 from realtime.live import session
-from realtime.live.keys import press
-from realtime.live.session import GAINS, MODES, small_face
-from realtime.web.control import COMMANDS, obey
+from realtime.live.session import small_face
 
 
 def test_frames_flow_on_while_a_portrait_is_enrolled() -> None:
@@ -330,10 +329,11 @@ def test_latency_is_nan_before_the_first_frame() -> None:
     assert math.isnan(stage.session.state().latency_p50_ms)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if command.on_page])
 def test_every_command_of_the_page_is_obeyed(name: str) -> None:
     values: dict[str, object] = {"select": 1, "method": "other", "move": "left", "smoothing": 0.5}
-    value = values.get(name, 0.5 if name.startswith("gain.") else True if name in MODES else None)
+    values |= {"gain": 0.1, "smoother": -0.25, **{f"gain.{region}": 0.5 for region in GAINS}}
+    value = values.get(name, True if name in MODES else None)
     with Stage() as stage:
         obey(stage.session, name, value)  # type: ignore[arg-type]
         assert stage.running

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ import pytest
 from engines import BACKENDS, Engine, TensorSpec, check_backend, open_engine
 from engines.base import check_arrays
 from face.errors import EngineUnavailable, ModelUnavailable, WrongUse
-from realtime.commands.options import EngineName
+from realtime.options import engines
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(
@@ -262,7 +261,7 @@ def test_builders_for_gpus_take_the_half_precision_graph_unless_one_is_named(
 
 
 def test_command_line_offers_what_there_is() -> None:
-    assert sorted(get_args(EngineName)) == sorted(["auto", *BACKENDS])
+    assert sorted(engines()) == sorted(["auto", *BACKENDS])
 
 
 def test_auto_without_any_file_says_what_to_do(tmp_path: Path) -> None:

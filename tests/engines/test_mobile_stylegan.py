@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
+from reference_networks import inverse_haar_reference
 from torch.nn import functional
 
 from engines.networks.mobile_stylegan import (
@@ -17,7 +18,6 @@ from engines.networks.mobile_stylegan import (
     MobileSynthesisConfig,
     cut_short,
     inverse_haar,
-    inverse_haar_reference,
 )
 from engines.networks.store import load_any_network, save_network
 

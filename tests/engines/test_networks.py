@@ -14,10 +14,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
+from reference_networks import modulated_conv2d_reference, upfirdn2d_reference
+
 from engines import networks, open_engine
 from engines.networks.directions import Directions, DirectionsConfig
 from engines.networks.encoder import Encoder, EncoderConfig
-from engines.networks.ops import modulated_conv2d_reference, upfirdn2d_reference
 from engines.networks.store import (
     build_network,
     load_any_network,

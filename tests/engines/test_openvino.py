@@ -9,10 +9,11 @@ import pytest
 pytest.importorskip("openvino", reason="OpenVINO is not installed: an extra")
 torch = pytest.importorskip("torch", reason="torch is not installed: it is needed to make a network")
 
+from live_graphs import directions_live
+
 from engines import open_engine
 from engines.networks.directions import Directions, DirectionsConfig
 from engines.networks.stylegan2 import Mapping, MappingConfig, Synthesis, SynthesisConfig
-from export.live_graph import directions_live
 from export.onnx_export import save_graph
 
 # Mean and largest difference from ONNX Runtime in grey levels: float32's sums in another order may round to

@@ -5,14 +5,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
+from reference_networks import modulated_conv2d_reference, upfirdn2d_reference
+
 from engines.networks.ops import (
     blur,
     fir_kernel,
     leaky_relu,
     modulated_conv2d,
-    modulated_conv2d_reference,
     normalise_second_moment,
-    upfirdn2d_reference,
     upsample_image,
 )
 

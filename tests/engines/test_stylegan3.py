@@ -9,9 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
+from reference_networks import filtered_leaky_relu_reference
+
 from engines.networks.alias_free import (
     filtered_leaky_relu,
-    filtered_leaky_relu_reference,
     fourier_features,
     modulated_full_conv2d,
 )

@@ -9,7 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 
-from engines.networks.yuv import ToYuv, to_yuv_reference
+from reference_networks import to_yuv_reference
+
+from engines.networks.yuv import ToYuv
 
 TIE = 1  # grey level: a sum that falls between two levels may go to either in another precision
 LAYOUTS = ("nv12", "i420")

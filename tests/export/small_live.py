@@ -3,13 +3,13 @@
 
 import numpy as np
 import torch
+from live_graphs import directions_live
 from numpy.typing import NDArray
 
 from engines.networks.directions import Directions, DirectionsConfig
 from engines.networks.live import Live
 from engines.networks.stylegan2 import Synthesis, SynthesisConfig
 from engines.networks.stylegan3 import AliasFreeConfig, AliasFreeSynthesis
-from export.live_graph import directions_live
 from export.verify import latents_of, random_motions
 
 Arrays = dict[str, NDArray[np.float32]]

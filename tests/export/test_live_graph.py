@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
+from live_graphs import directions_live
 from small_live import (
     PARAMETERS,
     ROWS,
@@ -28,7 +29,7 @@ from engines.networks.half import half_generator
 from engines.networks.live import Live, MappedMover, StyleMover
 from engines.networks.stylegan2 import Mapping, MappingConfig
 from engines.networks.stylespace import StyleOffsets, StyleOffsetsConfig, split_at_styles
-from export.live_graph import directions_live, live_of
+from export.live_graph import live_of
 from export.onnx_export import save_graph
 from export.tape import OPSET
 from export.verify import (

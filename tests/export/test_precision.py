@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
+from live_graphs import directions_live
 from small_live import (
     CHANNELS,
     W_DIM,
@@ -21,7 +22,7 @@ from small_live import (
 
 from engines.networks.half import half_generator
 from engines.networks.stylegan2 import StyledConv, SynthesisConfig
-from export.live_graph import directions_live, generator_of
+from export.live_graph import generator_of
 from export.onnx_export import save_graph
 from export.verify import compare_pictures, picture_of, verify_generator
 from face.errors import WrongUse

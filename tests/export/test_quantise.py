@@ -10,13 +10,13 @@ torch = pytest.importorskip("torch", reason="torch is not installed: the player 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
 import onnxruntime as ort
+from live_graphs import directions_live
 from small_live import latents, small_directions, small_synthesis
 
 from engines import open_engine
 from engines.ffhq_mobile import package_folder
 from engines.networks.live import Live
 from export import live_export, quantise
-from export.live_graph import directions_live
 from export.onnx_export import save_graph
 from export.quantise import Quantised, quantise_graph
 from export.verify import AGREEMENTS, verify_generator

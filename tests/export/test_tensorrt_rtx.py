@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
+from live_graphs import directions_live
 from small_live import latents, small_alias_free, small_centre, small_directions, small_synthesis
 from test_live_graph import small_offsets
 
@@ -20,7 +21,7 @@ from engines.networks.feature_encoder import FeatureEncoder, FeatureEncoderConfi
 from engines.networks.half import half_generator
 from engines.networks.stylegan2 import Synthesis, SynthesisConfig
 from export import tensorrt_rtx
-from export.live_graph import directions_live, generator_of, live_of
+from export.live_graph import generator_of, live_of
 from export.onnx_export import save_graph
 from export.quantise import quantise_graph
 from export.tensorrt_rtx import CAPABILITIES, MODULE, BuiltEngine, build_engines

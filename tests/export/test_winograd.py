@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 torch = pytest.importorskip("torch", reason="torch is not installed: the player does without it")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the player does without it")
 
+from live_graphs import directions_live
 from small_live import latents, small_directions, small_synthesis
 
 from engines import TensorSpec, open_engine
 from engines.networks.live import Live
 from engines.networks.ops import blur, fir_kernel
-from export.live_graph import directions_live
 from export.onnx_export import save_graph
 from export.tape import record
 from export.verify import PictureVerification, verify_generator

@@ -3,8 +3,9 @@
 
 import numpy as np
 import pytest
+from reference_raster import composite_reference, rasterise_reference
 
-from face.raster import EMPTY, composite, composite_reference, rasterise, rasterise_reference
+from face.raster import EMPTY, composite, rasterise
 
 MAP_TOLERANCE = 2e-3  # pixels; single against double precision across a 90 px triangle
 EDGE_SHARE = 0.01  # of the pixels may fall to either side of a shared edge

@@ -30,10 +30,10 @@ def write_model(
 ) -> Path:
     """A model folder as the exporter writes it; every delta changes the picture."""
     import torch
+    from live_graphs import directions_live
 
     from engines.networks.directions import Directions, DirectionsConfig
     from engines.networks.mobile_stylegan import MobileSynthesis, MobileSynthesisConfig
-    from export.live_graph import directions_live
     from export.model_folder import new_folder, write_index
     from export.onnx_export import save_graph
 

@@ -53,7 +53,8 @@ class ToyPuppet:
     reads_frame = True
 
     def __init__(self, subject, opening):
-        portrait = open_portrait(subject.image, subject.name, longest=opening.longest)
+        size = {"longest": opening.longest, "whole": opening.whole_photo}
+        portrait = open_portrait(subject.image, subject.name, **size)
         self.portrait, self.size = portrait.image, portrait.image.shape[1::-1]
         self.rest = Rest(np.zeros(3, np.float32), portrait.blendshapes)
         self.frames = 0
@@ -80,7 +81,7 @@ def main(arguments=None):
     print("toy needs no training", arguments)
 ''',
 }
-SMALL = ("--method", "toy", "--portrait-size", "128", "--json")
+SMALL = ("--method", "toy", "--portrait-size", "128", "--whole-photo", "--json")
 
 
 @pytest.fixture(autouse=True)

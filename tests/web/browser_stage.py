@@ -21,8 +21,9 @@ from waiting import HANG_S, wait_until
 from face.arrays import Image
 from face.photo import read_photo
 from methods.method import Opening
-from realtime.live.opening import BROWSER, Driver, Output, Page, open_live
+from realtime.live.opening import BROWSER, open_live
 from realtime.offline.builtin import portrait_path
+from realtime.options import Driver, Live, Output, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -119,18 +120,13 @@ def two_portraits(folder: Path) -> tuple[Path, Path]:
 def line(portraits: tuple[Path, Path]) -> Iterator[str]:
     """What `facepuppet web` runs; the page's address."""
     with open_live(
-        Driver(BROWSER, SIZE, 30.0, False),
-        Output(("web",), None, None, 30.0, "letterbox"),
-        Page("127.0.0.1", 0, False),
-        portraits=[str(path) for path in portraits],
-        method="mesh",
-        puppets=Opening(),
-        gains={},
-        smoothing=1.0,
-        absolute=False,
-        recalibrate=True,
-        modes={"badge": True},
-        seconds=0.0,
+        Live(
+            tuple(str(path) for path in portraits),
+            driver=Driver(BROWSER, SIZE, recalibrate=True),
+            output=Output(("web",), badge=True),
+            page=Page(port=0),
+        ),
+        Opening(),
     ) as live:
         running = threading.Thread(target=live.session.run, daemon=True)
         running.start()

@@ -49,7 +49,7 @@ def test_nothing_is_served_without_the_key(stage: Stage, path: str) -> None:
 def test_no_socket_opens_without_the_key(stage: Stage, path: str) -> None:
     with pytest.raises(InvalidStatus) as refused:
         stage.socket(path, cookie="facepuppet_1=wrong")
-    assert refused.value.response.status_code == 403
+    assert refused.value.response.status_code == 401
 
 
 @pytest.mark.parametrize("path", SOCKETS)
@@ -141,6 +141,11 @@ def test_a_picture_in_another_site_stays_empty() -> None:
 def test_a_link_in_a_chat_still_opens_the_page() -> None:
     link = scope(query="token=" + "t" * 32, sec_fetch_site="cross-site", sec_fetch_mode="navigate")
     assert guard().admit(link) is None
+
+
+def test_an_address_of_endless_questions_is_not_read() -> None:
+    assert guard().admit(scope(query="a=1&" * 20 + "token=" + "t" * 32)) is None
+    assert guard().admit(scope(query="a=1&" * 20_000 + "token=" + "t" * 32)) is not None
 
 
 def test_other_programs_cookies_do_not_hide_ours() -> None:

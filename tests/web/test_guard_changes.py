@@ -58,6 +58,13 @@ def test_keys_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> 
         ("C:evil.jpg", "C_evil.jpg"),
         ("a\x00b\n.jpg", "a_b_.jpg"),
         ("", "portrait.jpg"),
+        ("CON", "_CON.jpg"),  # Windows takes these for devices, whatever follows the dot
+        ("aux.png", "_aux.png"),
+        ("Nul.tar.gz", "_Nul.tar.gz"),
+        ("com1.jpg", "_com1.jpg"),
+        ("LPT¹ .jpg", "_LPT¹ .jpg"),
+        ("console.jpg", "console.jpg"),
+        ("com.jpg", "com.jpg"),
     ],
 )
 def test_the_name_of_an_upload_is_one_plain_file_name(sent: str, kept: str) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Connections that hold a place and ask nothing lock nobody out: they are few, and gone within a deadline."""
 
+import asyncio
 import json
 import socket
 import time
@@ -188,6 +189,86 @@ def test_half_sent_uploads_without_the_key_are_answered_and_hung_up(stage: Stage
             assert closed and b" 401 " in answer
     response, _ = stage.request("/portraits?name=c.jpg", method="POST", body=jpeg(size=(320, 240)))
     assert response.status == 200
+
+
+def test_who_sends_far_too_much_still_gets_the_answer() -> None:
+    """Closing on what nobody has read resets the connection while the browser is still sending."""
+    with serve(largest_upload=3_000_000) as stage:
+        for _ in range(3):
+            response, body = stage.request("/portraits?name=a.jpg", method="POST", body=bytes(25_000_000))
+            assert response.status == 413 and "expected at most 3 MB" in json.loads(body)["error"]
+
+
+def test_a_stranger_who_is_refused_may_finish_his_sentence_and_no_more(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "DRAIN_S", 60.0)
+    with connected(stage, 1, upload_head(stage, key=False)) as (half,):
+        answer, ended = heard(half, 5.0)
+        assert ended and b" 401 " in answer
+        half.sendall(bytes(1000))
+        time.sleep(0.02)
+        half.sendall(bytes(1000))  # it is still taken
+        with pytest.raises(ConnectionError):
+            for _ in range(1000):
+                half.sendall(bytes(1000))
+                time.sleep(0.005)
+
+
+def test_nothing_is_parsed_before_the_key_is_seen(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand headers cost a parser a tenth of a second, and so they do whoever waits behind them."""
+    parsers: list[dict[str, object]] = []
+    parser = connections.H11Protocol
+    monkeypatch.setattr(
+        connections, "H11Protocol", lambda **given: (parsers.append(given), parser(**given))[1]
+    )
+    many = b"a:b\r\n" * (connections.LONGEST_HEAD // 5)
+    asked = [
+        head(stage, "GET / HTTP/1.1", key=False),
+        head(stage, "GET / HTTP/1.1")[:-2] + many + b"\r\n",  # the key does not count in a head that long
+        b"GET /?" + b"token=a&" * 1000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + many * 10,
+    ]
+    for first in asked:
+        with connected(stage, 1, first) as (one,):
+            assert b" 401 " in heard(one, 5.0)[0]
+    assert parsers == []
+    assert stage.request("/")[0].status == 200 and len(parsers) == 1
+
+
+def test_a_head_that_comes_in_pieces_is_read(stage: Stage) -> None:
+    with connected(stage, 1) as (slow,):
+        for byte in head(stage, "GET / HTTP/1.1", "Connection: close"):
+            slow.sendall(bytes([byte]))
+        answer, closed = heard(slow, 5.0)
+        assert closed and answer.startswith(b"HTTP/1.1 200 ") and b"facepuppet" in answer
+
+
+class Line:
+    """What asyncio hands a protocol, as far as it is asked here."""
+
+    def __init__(self, port: int) -> None:
+        self.port, self.aborted = port, False
+
+    def get_extra_info(self, name: str) -> tuple[str, int]:
+        return "127.0.0.1", self.port
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_the_end_of_the_server_hangs_up_whoever_waits_and_whoever_comes_then() -> None:
+    before, after = Line(1), Line(2)
+
+    async def end() -> None:
+        ending = connections.Connections(lambda head: True, b"")
+        ending.arrived(before)  # type: ignore[arg-type]
+        assert not before.aborted
+        ending.close()
+        ending.arrived(after)  # type: ignore[arg-type]
+
+    asyncio.run(end())
+    assert before.aborted and after.aborted
 
 
 GARBAGE = {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the page asks for reaches the session, checked; what it may not ask for is said in one line."""
 
+import html
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from web_stage import ScriptedSession, Stage, jpeg, serve
 from websockets.sync.client import ClientConnection
 
 from face.errors import WrongUse
-from realtime.web.control import COMMANDS, MODES, obey
+from realtime.control import COMMANDS, MODES, key_table, obey
 from realtime.web.portraits import Shelf, safe_name
 
 CALLS = {
@@ -33,7 +34,11 @@ CALLS = {
     ("reset_crop", None): ("reset_crop",),
     ("reload", None): ("reload",),
     ("move", "left"): ("move", -0.03, 0.0),
-    **{(mode, True): ("mode", mode, True) for mode in MODES},
+    ("move", "down_fine"): ("move", 0.0, 0.003),
+    ("gain", -0.1): ("gain by", -0.1),
+    ("smoother", 0.25): ("smoothing by", 0.25),
+    **{(mode, True): ("mode", mode, True) for mode in MODES if mode != "landmarks"},
+    ("flip", None): ("toggle", "flip"),
 }
 
 WRONG = [
@@ -60,6 +65,12 @@ WRONG = [
     ("badge", "on"),
     ("move", "sideways"),
     ("source", "camera"),
+    ("quit", None),
+    ("landmarks", True),
+    ("gain", 3),
+    ("smoother", None),
+    ("move", "_fine"),
+    ("move", "up_slowly"),
 ]
 
 NO_COMMANDS = [
@@ -108,7 +119,16 @@ def test_a_command_reaches_the_session(
 
 
 def test_every_command_is_tried_above() -> None:
-    assert {name for name, _ in CALLS} == set(COMMANDS)
+    assert {name for name, _ in CALLS} == {name for name, command in COMMANDS.items() if command.on_page}
+
+
+def test_every_key_of_the_page_is_a_command_it_may_give(stage: Stage, control: ClientConnection) -> None:
+    stage.session.portraits = tuple(Path(f"{number}.jpg") for number in range(9))
+    rows = json.loads(html.unescape(key_table().decode()))
+    for row in rows:
+        assert ask(control, json.dumps({"do": row["do"], "value": row["value"]}))["error"] == "", row["key"]
+    assert len(stage.session.told) == len(rows) > 25
+    assert stage.request("/")[1].count(key_table()) == 1
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG)

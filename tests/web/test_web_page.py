@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 import realtime.web
-from realtime.live.keys import KEYS
-from realtime.web.control import COMMANDS
+from realtime.control import COMMANDS
 from realtime.web.routes import ASSETS
 
 HERE = Path(realtime.web.__file__).parent
@@ -58,12 +57,12 @@ def test_every_control_has_a_name() -> None:
 
 def test_every_command_of_the_page_is_known_to_the_server() -> None:
     sent = set(re.findall(r'control\.send\("([a-z_.]+)"', SCRIPTS["page.js"]))
-    sent |= set(re.findall(r'(?:command|toggle): "([a-z_.]+)"', SCRIPTS["keys.js"]))
     sent |= set(re.findall(r'data-command="([a-z_.]+)"', HTML))
     assert len(sent) > 15 and sent - {"source"} <= set(COMMANDS)
 
 
-def test_the_page_has_the_hot_keys_of_the_window() -> None:
-    page = set(re.findall(r'key: "(.)"', SCRIPTS["keys.js"])) | set("23456789")
-    not_here = {"esc", "o"}  # a page does not end the program; landmarks are drawn on previews only
-    assert {key.key for key in KEYS} - not_here <= page
+def test_no_key_of_a_command_is_written_in_the_page() -> None:
+    """The program's own table reaches it: another key there is another key on the page."""
+    assert 'data-keys="KEY_TABLE"' in HTML
+    assert "kbd>" not in HTML and "aria-keyshortcuts" not in HTML
+    assert set(re.findall(r'key: "(.)"', SCRIPTS["keys.js"])) == {"?"}

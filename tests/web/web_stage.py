@@ -96,6 +96,15 @@ class ScriptedSession:
     def set_smoothing(self, value: float) -> None:
         self._hear("smoothing", value)
 
+    def change_gain(self, by: float) -> None:
+        self._hear("gain by", by)
+
+    def change_smoothing(self, by: float) -> None:
+        self._hear("smoothing by", by)
+
+    def toggle(self, name: str) -> None:
+        self._hear("toggle", name)
+
     def set_mode(self, name: str, on: bool) -> None:
         self._hear("mode", name, on)
 

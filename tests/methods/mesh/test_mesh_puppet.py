@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from engines.mediapipe_reader import StillReader
+from engines.mediapipe_reader import Face, StillReader
 from face.errors import BadPortrait, WrongUse
 from face.face_model import RIGHT_EYE_LOWER, RIGHT_EYE_UPPER, face_model
 from face.motion import BLENDSHAPE_INDEX, Motion
@@ -210,6 +210,38 @@ def test_lips_stay_shut_while_the_driver_keeps_them_shut():
     assert apart(dataclasses.replace(lowered, landmarks=pressed.landmarks)) < 0.01
 
 
+@pytest.fixture(scope="module")
+def steep():
+    """A portrait whose scores answer strongly: its reader is trusted to ask for much."""
+    weights = np.zeros((2, 11), np.float32)
+    weights[0, 0] = weights[1, 1] = 4
+    response = Response(weights, np.full(2, -4, np.float32), np.full(2, 0.02, np.float32), np.eye(3))
+    model = face_model()
+    return Retargeter(model, model.mean, np.eye(3, dtype=np.float32), response)
+
+
+def test_mouth_is_as_wide_as_the_drivers_whatever_a_score_asks_for(steep):
+    pursed = motion(scores={"mouthPucker": 0.8})
+    smiling = pursed.blendshapes.copy()
+    smiling[[BLENDSHAPE_INDEX["mouthSmileLeft"], BLENDSHAPE_INDEX["mouthSmileRight"]]] = 0.5
+    driven = steep(dataclasses.replace(pursed, blendshapes=smiling)).offsets
+    own = face_model().expression({"mouthPucker": 0.8})
+    narrower, wanted = ((of[291] - of[61])[0] for of in (driven, own))
+    assert wanted < -0.05
+    assert narrower == pytest.approx(wanted, abs=0.01)
+
+
+def test_brows_are_the_drivers_each_for_itself_whatever_a_mouths_score_asks_for(steep):
+    raised = motion(scores={"browOuterUpLeft": 0.8, "browInnerUp": 0.3})
+    asking = raised.blendshapes.copy()
+    asking[BLENDSHAPE_INDEX["jawOpen"]] = 0.6
+    driven = steep(dataclasses.replace(raised, blendshapes=asking)).offsets
+    own = face_model().expression({"browOuterUpLeft": 0.8, "browInnerUp": 0.3})
+    brows = [105, 52, 334, 282]
+    assert driven[brows] == pytest.approx(own[brows], abs=0.002)
+    assert own[334, 1] < 2 * own[105, 1] < 0  # the left is raised more
+
+
 def test_refined_clip_is_read_nearer_to_its_driver(puppet):
     smile = {"mouthSmileLeft": 0.4, "mouthSmileRight": 0.4}
     # the driver is read to turn farther than its landmarks do, as it happens with real ones
@@ -241,7 +273,7 @@ class BlindReader:
         self.count += 1
         if self.count - 1 == self.blind_at and not any((image == picture).all() for picture in self.clear):
             return None
-        return np.full(52, 0.2, np.float32), np.zeros(3, np.float32)
+        return Face(np.asarray(face_model().mean), np.zeros(3, np.float32), np.full(52, 0.2, np.float32))
 
     def __enter__(self):
         return self
@@ -254,14 +286,14 @@ def test_refined_frame_without_a_face_is_eased_to_the_one_beside_it(puppet, monk
     wide = motion(scores={"jawOpen": 0.9}, shut=1.0)
     clip = [dataclasses.replace(motion() if k != 2 else wide, captured_s=k / 30) for k in range(4)]
     beside = puppet(clip[1])
-    monkeypatch.setattr("methods.mesh.puppet.ClipReader", lambda: BlindReader(2, [beside]))
+    monkeypatch.setattr("methods.mesh.puppet.VideoReader", lambda: BlindReader(2, [beside]))
     monkeypatch.setattr(
         "methods.mesh.puppet.refine", lambda read, wanted, **_: (z := np.zeros((4, 6), np.float32), read(z))
     )
     refined = puppet.refined(clip)
     assert (refined(clip[2]) == beside).all()
     assert (refined(clip[3]) == puppet(clip[3])).all()
-    monkeypatch.setattr("methods.mesh.puppet.ClipReader", lambda: BlindReader(99, []))
+    monkeypatch.setattr("methods.mesh.puppet.VideoReader", lambda: BlindReader(99, []))
     assert (puppet.refined(clip)(clip[2]) == puppet(clip[2])).all()
 
 
