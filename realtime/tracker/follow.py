@@ -18,6 +18,7 @@ LOOK_S = 0.25  # between two looks for others, while a face is followed
 WINDOWS = (1.0, 0.6)  # sides of the windows in which a face is searched, in shorter sides of the picture
 WINDOW_STEP = 0.6  # from window to window, in their sides: what one cuts in two, the next shows whole
 WINDOWS_A_FRAME = 2
+PHANTOM_S = 5.0  # after a nearer face that turned out to be none, others are not looked for
 VAIN_S = 0.3  # after a place that showed no face, none is tried for this long
 NEAR_BY_S = 3.0  # for this long a lost face is looked for in each frame where it was,
 LAST_PLACE = 3.0  # in a window of this side, in its sizes
@@ -121,7 +122,11 @@ class Follower:
         if nearest is None or self._nearer_s is None or self._nearer_s < FOR_GOOD_S:
             return face
         self._nearer_s = None
-        return self._taken(image, nearest, changed=True) or face
+        taken = self._taken(image, nearest, changed=True)
+        if taken is None:  # no face after all: back to the driver's, and no second try for a while
+            self._unlooked_s = -PHANTOM_S
+            taken = self._taken(image, face.place, changed=False)
+        return taken or face
 
     def _sought(self, image: Image, face: Face | None, dt_s: float) -> Face | None:
         """The driver's face after it was lost, or at first; `face` is what the detector fell upon."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scripted_faces import ScriptedDetector, a_face, blank
 
-from engines.mediapipe_reader import Face
+from engines.mediapipe_reader import Face, Place
 from realtime.tracker.follow import FOR_GOOD_S, GONE_S, LOOK_S, Follower
 
 DT_S = 1 / 30
@@ -100,6 +100,27 @@ def test_a_small_face_that_was_lost_is_looked_for_where_it_was() -> None:
     small = a_face(x=0.4, y=0.25, scale=0.04)
     picks, _ = follow([[small]] * 40 + [[]] * 5 + [[small]])
     assert picks[39] is small and picks[-1] is small
+
+
+def test_a_nearer_place_that_shows_no_face_does_not_cost_the_driver() -> None:
+    phantom = a_face(x=-0.2, scale=0.3).place
+
+    class Haunted(ScriptedDetector):
+        taken = 0
+
+        def find(self, image: np.ndarray, window: tuple[int, int, int, int]) -> list[Place]:
+            return [*super().find(image, window), *([phantom] if self._frame > HALF_A_SECOND else [])]
+
+        def take(self, image: np.ndarray, place: Place) -> Face | None:
+            self.taken += place is phantom
+            return super().take(image, place)
+
+    driver = a_face(x=0.3, scale=0.06)  # found in a window only
+    with Haunted([[driver]]) as detector:
+        follower = Follower(detector)
+        picks = [follower(blank(0, 0.0).image, DT_S) for _ in range(150)][HALF_A_SECOND:]
+    assert picks == [driver] * len(picks) and not follower.changed
+    assert detector.taken == 1
 
 
 def test_what_shows_no_face_when_it_is_read_is_not_read_again_each_frame() -> None:
