@@ -5,6 +5,7 @@ import os
 import sys
 
 CLOSED_PORT = "http://127.0.0.1:9"  # nothing answers there
+OURSELVES = ("127.0.0.1", "localhost", "::1")
 
 
 def switch_off() -> None:
@@ -16,3 +17,5 @@ def switch_off() -> None:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     os.environ["https_proxy"] = CLOSED_PORT
+    past = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
+    os.environ["no_proxy"] = ",".join([*filter(None, [past]), *OURSELVES])  # our own page is no upload

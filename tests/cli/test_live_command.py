@@ -36,8 +36,9 @@ FileSink.__call__ = stuck
 sys.exit(main())
 """  # writes one picture and gets no further
 IN_A_TERMINAL = f"""
-import fcntl, termios
+import fcntl, signal, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # closing it is told to us
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever the tests were started by
 {PROGRAM[-1]}
 """
 STARTS_WITHIN_S = STUCK_S  # imports, models and all
